@@ -1,0 +1,1 @@
+"""Cameras: sources, synchronisation, and the node that publishes checked views."""

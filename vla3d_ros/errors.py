@@ -1,0 +1,69 @@
+"""Errors a user can act on.
+
+Every message follows one formula: *what, got, expected, available, remedy*. Children also inherit the
+builtin a Python programmer would expect, so generic handlers keep working.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Vla3dError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigError(Vla3dError, ValueError):
+    """A configuration value is missing, unknown or contradicts another."""
+
+
+class ShapeError(Vla3dError, ValueError):
+    """An array does not have the shape its name promises."""
+
+
+class FrameError(Vla3dError, LookupError):
+    """A coordinate frame is unknown or not connected."""
+
+
+class StaleObservationError(Vla3dError, TimeoutError):
+    """Data is older (or newer) than the buffer or the gate allows."""
+
+
+class InstructionError(Vla3dError, ValueError):
+    """An instruction asks for something the policy does not know."""
+
+
+class PerceptionError(Vla3dError, RuntimeError):
+    """The policy cannot see what it was told to act on."""
+
+
+class DependencyError(Vla3dError, ImportError):
+    """An optional package or a system library is missing."""
+
+
+class TransportError(Vla3dError, RuntimeError):
+    """The ROS transport is not able to carry this deployment's data."""
+
+
+class BringUpError(Vla3dError, RuntimeError):
+    """A node refused to become active."""
+
+
+class RecordingError(Vla3dError, OSError):
+    """A bag can not be written or read."""
+
+
+def join_problems(subject: str, problems: Iterable[str]) -> str:
+    """Compose one message that reports all offenders at once.
+
+    Args:
+        subject: What was checked, e.g. a file name.
+        problems: One sentence per offender.
+
+    Returns:
+        The subject, then one offender a line.
+    """
+    lines = list(problems)
+    if len(lines) == 1:
+        return f"{subject}: {lines[0]}"
+    return "\n".join([f"{subject}: {len(lines)} problems", *(f"  - {line}" for line in lines)])

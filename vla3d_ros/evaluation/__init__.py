@@ -1,0 +1,1 @@
+"""Trials: run, judge, report."""

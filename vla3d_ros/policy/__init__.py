@@ -1,0 +1,1 @@
+"""Policies: observations in, action chunks out. Knows no robot."""

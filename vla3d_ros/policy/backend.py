@@ -1,0 +1,48 @@
+"""The one interface behind which every policy runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from vla3d_ros.datatypes import ActionChunk, Observation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyDescription:
+    """What a policy needs and gives: cameras it looks through, arms it moves, chunk steps and step length."""
+
+    name: str
+    cameras: tuple[str, ...]
+    arms: tuple[str, ...]
+    steps: int
+    dt_ns: int
+
+
+class PolicyBackend(Protocol):
+    """A policy. Called from one inference thread; `infer` may keep state between calls until `reset`."""
+
+    @property
+    def description(self) -> PolicyDescription:
+        """Needs and gives."""
+        ...
+
+    def reset(self, instruction: str) -> None:
+        """Start a new task.
+
+        Raises:
+            InstructionError: If the policy does not understand the instruction; names what it knows.
+        """
+        ...
+
+    def infer(self, observation: Observation) -> ActionChunk:
+        """Turn what is seen into the next chunk, stamped with the observation's stamp.
+
+        Raises:
+            PerceptionError: If the observation does not show what the instruction names.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release devices; safe to call twice."""
+        ...

@@ -1,0 +1,1 @@
+"""Ways to run a policy, all behind `vla3d_ros.policy.backend.PolicyBackend`."""

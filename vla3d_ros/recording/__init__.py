@@ -1,0 +1,1 @@
+"""Episodes as rosbag2 MCAP: raw messages, nothing dropped in silence."""

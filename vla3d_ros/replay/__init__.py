@@ -1,0 +1,1 @@
+"""Recorded motion and bags back through the same cores."""

@@ -1,0 +1,1 @@
+"""The only place where messages, parameters, QoS and lifecycle are known."""

@@ -1,0 +1,1 @@
+"""The last room before metal: allow, clamp with a reason, or stop with a reason."""
