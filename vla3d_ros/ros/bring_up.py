@@ -1,0 +1,122 @@
+"""Drives managed nodes to active in order, and says which one refused and why.
+
+    python -m vla3d_ros.ros.bring_up /fr3/twin /fr3/camera /fr3/adapter
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from vla3d_ros.errors import BringUpError
+from vla3d_ros.ros.qos import EVENT
+
+_TRANSITIONS = (("configure", Transition.TRANSITION_CONFIGURE), ("activate", Transition.TRANSITION_ACTIVATE))
+_REASON_WAIT_S = 1.0
+
+
+class BringUp:
+    """Walks nodes through configure and activate, one node after the other."""
+
+    def __init__(self, node: Node) -> None:
+        """Take a node of the caller's; it is spun here while waiting."""
+        self._node = node
+        self._executor = SingleThreadedExecutor(context=node.context)
+        self._executor.add_node(node)
+        self._errors: dict[str, str] = {}
+        self._subscription = node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, EVENT)
+
+    def close(self) -> None:
+        """Hand the node back."""
+        self._node.destroy_subscription(self._subscription)
+        self._executor.remove_node(self._node)
+        self._executor.shutdown()
+
+    def activate(
+        self,
+        names: Sequence[str],
+        *,
+        timeout_s: float,
+        on_active: Callable[[str], None] = lambda name: None,
+        dead_processes: Callable[[], Iterable[str]] = lambda: (),
+    ) -> None:
+        """Activate nodes in order.
+
+        Args:
+            names: Fully qualified node names.
+            timeout_s: Longest wait for one node to appear, and for one transition.
+            on_active: Called with each node's name when it is active.
+            dead_processes: Sentences about processes that ended; asked while waiting.
+
+        Raises:
+            BringUpError: Naming the node that refused, or did not come, and why.
+        """
+        for name in names:
+            for verb, transition in _TRANSITIONS:
+                self._change_state(name, verb, transition, timeout_s, dead_processes)
+            on_active(name)
+
+    def _change_state(
+        self, name: str, verb: str, transition: int, timeout_s: float, dead: Callable[[], Iterable[str]]
+    ) -> None:
+        client = self._node.create_client(ChangeState, f"{name}/change_state")
+        try:
+            if not self._wait(client.service_is_ready, timeout_s, name, dead):
+                raise BringUpError(f"node '{name}' did not appear within {timeout_s:g} s; see its process' log")
+            request = ChangeState.Request(transition=Transition(id=transition))
+            future = client.call_async(request)
+            if not self._wait(future.done, timeout_s, name, dead):
+                raise BringUpError(f"node '{name}' did not {verb} within {timeout_s:g} s")
+            if not future.result().success:
+                self._wait(lambda: name in self._errors, _REASON_WAIT_S, name, dead)
+                reason = self._errors.get(name, "it gave no reason; see its log")
+                raise BringUpError(f"node '{name}': {reason}")
+        finally:
+            self._node.destroy_client(client)
+
+    def _wait(
+        self, is_done: Callable[[], bool], timeout_s: float, name: str, dead: Callable[[], Iterable[str]]
+    ) -> bool:
+        deadline = time.monotonic() + timeout_s
+        while not is_done():
+            if time.monotonic() > deadline:
+                return False
+            if gone := list(dead()):
+                raise BringUpError(f"waiting for node '{name}': {'; '.join(gone)}")
+            self._executor.spin_once(timeout_sec=0.05)
+        return True
+
+    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        for status in msg.status:
+            if status.level == DiagnosticStatus.ERROR:
+                self._errors[status.name] = status.message
+            else:
+                self._errors.pop(status.name, None)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Activate the named nodes, then end: 0 when all are active."""
+    names = sys.argv[1:] if argv is None else argv
+    names = names[: names.index("--ros-args")] if "--ros-args" in names else names
+    rclpy.init()
+    node = rclpy.create_node("bring_up")
+    try:
+        BringUp(node).activate(names, timeout_s=30.0, on_active=lambda name: node.get_logger().info(f"{name} is active"))
+    except BringUpError as error:
+        node.get_logger().fatal(str(error))
+        return 1
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

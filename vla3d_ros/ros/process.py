@@ -1,0 +1,105 @@
+"""One operating-system process of the graph: hosts one or more nodes until it is told to end.
+
+    python -m vla3d_ros.ros.process twin camera --ros-args -r __ns:=/fr3 --params-file world.yaml
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from types import FrameType
+
+import rclpy
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from vla3d_ros.camera.source import CameraSources
+from vla3d_ros.errors import ConfigError
+from vla3d_ros.ros.lifecycle import ManagedNode
+
+NODES = {
+    "twin": "vla3d_ros.twin.node:TwinNode",
+    "camera": "vla3d_ros.camera.node:CameraNode",
+    "policy": "vla3d_ros.policy.node:PolicyNode",
+    "adapter": "vla3d_ros.adapter.node:AdapterNode",
+    "recorder": "vla3d_ros.recording.node:RecorderNode",
+}
+_NEEDS_CAMERA_SOURCES = ("twin", "camera")
+_SPIN_S = 0.1
+_PR_SET_PDEATHSIG = 1
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the named nodes; SIGINT and SIGTERM end them in order, with the arm at rest and bags closed."""
+    arguments = sys.argv[1:] if argv is None else argv
+    names = arguments[: arguments.index("--ros-args")] if "--ros-args" in arguments else arguments
+    _end_with_parent()
+    ended = _catch_signals()
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
+    nodes: list[ManagedNode] = []
+    try:
+        nodes = create_nodes(names)
+        executor = SingleThreadedExecutor()
+        for node in nodes:
+            executor.add_node(node)
+        while not ended():
+            executor.spin_once(timeout_sec=_SPIN_S)
+    except ExternalShutdownException:
+        pass
+    finally:
+        _end(nodes)
+    return 0
+
+
+def create_nodes(names: list[str]) -> list[ManagedNode]:
+    """Create nodes by name; they share one table of camera sources.
+
+    Raises:
+        ConfigError: If a name is unknown, or none is given.
+    """
+    unknown = [name for name in names if name not in NODES]
+    if unknown or not names:
+        raise ConfigError(f"unknown nodes {unknown}: expected one or more of {sorted(NODES)}")
+    sources = CameraSources()
+    nodes = []
+    for name in names:
+        module_name, class_name = NODES[name].split(":")
+        factory = getattr(importlib.import_module(module_name), class_name)
+        nodes.append(factory(sources) if name in _NEEDS_CAMERA_SOURCES else factory())
+    return nodes
+
+
+def _end(nodes: list[ManagedNode]) -> None:
+    for node in reversed(nodes):
+        try:
+            node.shut_down()
+        except Exception as error:  # the others must still be shut down
+            node.get_logger().error(f"shutting down: {error!r}")
+    for node in reversed(nodes):
+        node.destroy_node()
+    rclpy.try_shutdown()
+
+
+def _catch_signals() -> Callable[[], bool]:
+    received: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        received.append(number)
+
+    signal.signal(signal.SIGINT, remember)
+    signal.signal(signal.SIGTERM, remember)
+    return lambda: bool(received)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux for SIGTERM when the process that started us dies, however it dies."""
+    if os.environ.get("VLA3D_END_WITH_PARENT") and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
