@@ -144,11 +144,13 @@ def _complete(
         "camera": {"rig_file": rig},
         "adapter": {"robot_file": robot},
         "policy": policy_parameters(embodiment),
-        "recorder": {"deployment": yaml.safe_dump(dict(content), sort_keys=False)},
     }
     for node, values in derived.items():
         if node in parameters:
             parameters[node] = {**values, **parameters[node]}
+    if "recorder" in parameters:
+        session = {"deployment": {key: content[key] for key in ("description", "robot", "rig")}, "nodes": parameters}
+        parameters["recorder"] = {**parameters["recorder"], "session_yaml": yaml.safe_dump(session, sort_keys=False)}
 
 
 def policy_parameters(embodiment: Embodiment) -> dict[str, Any]:

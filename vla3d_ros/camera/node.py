@@ -38,7 +38,7 @@ class CameraNode(ManagedNode):
 
     def __init__(self, sources: CameraSources) -> None:
         super().__init__("camera")
-        self._parameters = declare(self, CameraNodeParameters)
+        self._settings = declare(self, CameraNodeParameters)
         self._sources = sources
         self._open_sources: dict[str, CameraSource] = {}
         self._threads: list[threading.Thread] = []
@@ -50,13 +50,13 @@ class CameraNode(ManagedNode):
 
     def configure(self) -> None:
         """Open every camera; refuse if one does not deliver what the rig says."""
-        self._rig = load_rig(Path(self._parameters.rig_file))
+        self._rig = load_rig(Path(self._settings.rig_file))
         self._specs = {spec.name: spec for spec in self._rig.cameras}
         self._synchronizer = Synchronizer(
             list(self._specs),
             anchor=self._rig.anchor,
             max_skew_ns=int(self._rig.max_skew_ms * 1e6),
-            grace_ns=int(self._parameters.grace_ms * 1e6),
+            grace_ns=int(self._settings.grace_ms * 1e6),
         )
         self._models = self._open_cameras()
         self._create_publishers()
@@ -71,7 +71,7 @@ class CameraNode(ManagedNode):
             if got != expected:
                 problems.append(
                     f"camera '{spec.name}' delivers {got[0]}x{got[1]} px, the rig says {expected[0]}x{expected[1]} px; "
-                    f"fix width_px and height_px in {self._parameters.rig_file}"
+                    f"fix width_px and height_px in {self._settings.rig_file}"
                 )
             models[spec.name] = model
         if problems:

@@ -20,6 +20,8 @@ _CAMERA_KEYS = {"source", "width_px", "height_px", "K", "distortion", "mount", "
 _MOUNT_KEYS = {"parent_frame", "optical_frame", "position_m", "look_at_m", "up", "xyzw"}
 _DISTORTION_SIZES = (0, 5)
 _K_SIZE = 9
+_SMALLEST_M = 1e-9
+_SMALLEST_SINE = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -219,12 +221,13 @@ def look_at(position_m: NDArray[np.float64], target_m: NDArray[np.float64], up: 
     """
     forward = target_m - position_m
     right = np.cross(forward, up)
-    if np.linalg.norm(forward) < 1e-9 or np.linalg.norm(right) < 1e-6 * np.linalg.norm(forward) * np.linalg.norm(up):
+    distance_m = float(np.linalg.norm(forward))
+    if distance_m < _SMALLEST_M or np.linalg.norm(right) < _SMALLEST_SINE * distance_m * np.linalg.norm(up):
         raise ShapeError(
             f"camera at {position_m.tolist()} looking at {target_m.tolist()} with up {up.tolist()} has no defined "
             "rotation; expected another point, and an up direction that is not the viewing direction"
         )
-    z = forward / np.linalg.norm(forward)
+    z = forward / distance_m
     x = right / np.linalg.norm(right)
     return Transform.from_rotation(np.stack([x, np.cross(z, x), z], axis=1), position_m)
 

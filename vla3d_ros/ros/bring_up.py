@@ -15,6 +15,7 @@ from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 
 from vla3d_ros.errors import BringUpError
 from vla3d_ros.ros.qos import EVENT
@@ -102,19 +103,34 @@ class BringUp:
                 self._errors.pop(status.name, None)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Activate the named nodes, then end: 0 when all are active."""
-    names = sys.argv[1:] if argv is None else argv
-    names = names[: names.index("--ros-args")] if "--ros-args" in names else names
-    rclpy.init()
-    node = rclpy.create_node("bring_up")
+def bring_up(
+    names: Sequence[str],
+    *,
+    on_active: Callable[[str], None],
+    dead_processes: Callable[[], Iterable[str]] = lambda: (),
+    timeout_s: float = 30.0,
+) -> None:
+    """Drive nodes to active from a process that runs no node of its own.
+
+    Raises:
+        BringUpError: Naming the node that refused, or did not come, and why.
+    """
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
     try:
-        BringUp(node).activate(names, timeout_s=30.0, on_active=lambda name: node.get_logger().info(f"{name} is active"))
-    except BringUpError as error:
-        node.get_logger().fatal(str(error))
-        return 1
+        walker = BringUp(rclpy.create_node("bring_up", start_parameter_services=False))
+        walker.activate(names, timeout_s=timeout_s, on_active=on_active, dead_processes=dead_processes)
+        walker.close()
     finally:
         rclpy.try_shutdown()
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Activate the named nodes, then end: 0 when all are active."""
+    try:
+        bring_up(sys.argv[1:] if argv is None else argv, on_active=lambda name: print(f"active: {name}", flush=True))
+    except BringUpError as error:
+        print(f"bring-up failed: {error}", file=sys.stderr, flush=True)
+        return 1
     return 0
 
 

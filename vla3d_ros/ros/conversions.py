@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import struct
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -59,6 +60,13 @@ def duration_to_ns(duration: Duration) -> int:
 def duration_from_ns(duration_ns: int) -> Duration:
     """Return the duration of integer nanoseconds."""
     return Duration(sec=duration_ns // _NS, nanosec=duration_ns % _NS)
+
+
+def stamp_ns_of_cdr(cdr: bytes) -> int:
+    """Return the stamp of a serialized message that starts with a header, without reading the rest."""
+    order = "<" if cdr[1] & 1 else ">"
+    sec, nanosec = struct.unpack_from(f"{order}iI", cdr, 4)
+    return int(sec) * _NS + int(nanosec)
 
 
 # ------------------------------------------------------------------------------------------------- geometry

@@ -8,10 +8,10 @@ what would be lost otherwise.
 from __future__ import annotations
 
 import shutil
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from xml.etree import ElementTree
 
 from vla3d_ros.errors import TransportError, join_problems
 from vla3d_ros.ros.domain import domain_problem
@@ -29,7 +29,7 @@ _ADVICE = {
     ),
     "rmw_cyclonedds_cpp": (
         "Cyclone DDS needs large UDP buffers for images: 'sysctl -w net.core.rmem_max=2147483647', and in the file "
-        "CYCLONEDDS_URI names: <Internal><SocketReceiveBufferSize min=\"10MB\"/></Internal>"
+        'CYCLONEDDS_URI names: <Internal><SocketReceiveBufferSize min="10MB"/></Internal>'
     ),
 }
 
@@ -82,7 +82,9 @@ def check_transport(
     """
     rmw = environ.get("RMW_IMPLEMENTATION") or _FAST_DDS
     problems = [problem for problem in [domain_problem(environ)] if problem]
-    profile, segment_bytes, advice = None, None, ()
+    profile: Path | None = None
+    segment_bytes: int | None = None
+    advice: tuple[str, ...] = ()
     if rmw.startswith("rmw_fastrtps"):
         profile, segment_bytes, found = _inspect_profile(environ)
         problems += found or _room_problems(shared_memory_dir, participants, segment_bytes)
@@ -98,22 +100,19 @@ def _inspect_profile(environ: Mapping[str, str]) -> tuple[Path | None, int, list
     variable = PROFILE_VARIABLE if environ.get(PROFILE_VARIABLE) else LEGACY_PROFILE_VARIABLE
     value = environ.get(variable)
     if not value:
-        return None, 0, [f"{PROFILE_VARIABLE} is not set, so every camera image is lost; start through 'vla3d' or a "
-                         "launch file of this package, or set it to the shipped config/fastdds.xml"]
-    path = Path(value)
+        remedy = "start through 'vla3d' or a launch file of this package, or set it to the shipped config/fastdds.xml"
+        return None, 0, [f"{PROFILE_VARIABLE} is not set, so most camera images are lost; {remedy}"]
+    path, remedy = Path(value), "unset it to use the shipped profile"
     try:
-        root = ElementTree.parse(path).getroot()
+        segment_bytes = shared_memory_segment(ElementTree.parse(path).getroot())
     except OSError as error:
-        return path, 0, [f"{variable}={value} cannot be read ({error.strerror}); unset it to use the shipped profile"]
+        return path, 0, [f"{variable}={value} cannot be read ({error.strerror}); {remedy}"]
     except ElementTree.ParseError as error:
-        return path, 0, [f"{variable}={value} is not XML ({error}); unset it to use the shipped profile"]
-    segment_bytes = shared_memory_segment(root)
-    if segment_bytes < REQUIRED_SEGMENT_BYTES:
-        return path, segment_bytes, [
-            f"{variable}={value} gives the default participant a shared-memory segment of {segment_bytes} bytes, "
-            f"expected at least {REQUIRED_SEGMENT_BYTES}: images would be lost; unset it to use the shipped profile"
-        ]
-    return path, segment_bytes, []
+        return path, 0, [f"{variable}={value} is not XML ({error}); {remedy}"]
+    if segment_bytes >= REQUIRED_SEGMENT_BYTES:
+        return path, segment_bytes, []
+    got = f"gives the default participant a shared-memory segment of {segment_bytes} bytes"
+    return path, segment_bytes, [f"{variable}={value} {got}, expected at least {REQUIRED_SEGMENT_BYTES}; {remedy}"]
 
 
 def shared_memory_segment(root: ElementTree.Element) -> int:
@@ -149,11 +148,9 @@ def _room_problems(shared_memory_dir: Path, participants: int, segment_bytes: in
     if free_bytes >= needed_bytes:
         return []
     needed_mb, free_mb = (round(size / 2**20) for size in (needed_bytes, free_bytes))
-    return [
-        f"shared memory at {shared_memory_dir} has {free_mb} MiB free, {participants} processes need {needed_mb} MiB; "
-        f"in a container start it with '--shm-size={_shm_size_gb(needed_bytes)}g' (Docker's default is 64 MB), "
-        "after a crash free what dead processes left with 'fastdds shm clean'"
-    ]
+    got = f"shared memory at {shared_memory_dir} has {free_mb} MiB free, {participants} processes need {needed_mb} MiB"
+    remedy = f"start a container with '--shm-size={_shm_size_gb(needed_bytes)}g' (Docker's default is 64 MB)"
+    return [f"{got}; {remedy}; free what crashed processes left with 'fastdds shm clean'"]
 
 
 def _shm_size_gb(needed_bytes: int) -> int:

@@ -1,0 +1,141 @@
+"""`vla3d`: the one command. Every verb calls one function of `vla3d_ros.commands`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.markup import escape
+
+from vla3d_ros import __version__
+from vla3d_ros.errors import Vla3dError
+
+_INTERRUPTED = 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb; errors a user can act on are one red paragraph and exit code 2, not a traceback."""
+    options = _parser().parse_args(argv)
+    console = Console(highlight=False)
+    signal.signal(signal.SIGTERM, _as_interrupt)
+    signal.signal(signal.SIGINT, _as_interrupt)  # also when a shell started us in the background
+    try:
+        return int(options.run(options, console))
+    except Vla3dError as error:
+        Console(stderr=True, highlight=False).print(f"[red]{type(error).__name__}[/]: {escape(str(error))}")
+        return 2
+    except KeyboardInterrupt:
+        console.print("interrupted; everything that was started has ended")
+        return _INTERRUPTED
+
+
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vla3d", description="Drive real arms with 3D-aware policies.")
+    parser.add_argument("--version", action="version", version=__version__)
+    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    _add_demo(verbs)
+    _add_up(verbs)
+    _add_evaluate(verbs)
+    _add_retarget(verbs)
+    _add_bench(verbs)
+    return parser
+
+
+def _add_demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    demo = verbs.add_parser("demo", help="run pick-and-place trials through the whole live graph and write a report")
+    demo.add_argument("--deployment", default="fr3_tabletop_twin", help="default: %(default)s")
+    demo.add_argument("--trials", type=int, default=5, help="default: %(default)s")
+    demo.add_argument("--seed", type=int, default=0, help="seed of the first trial's scene; default: %(default)s")
+    demo.add_argument("--timeout", type=float, default=40.0, metavar="S", help="ROS time a trial may take")
+    demo.add_argument("--required", type=float, default=0.8, help="share of successes for exit code 0")
+    _add_outputs(demo)
+    demo.set_defaults(run=_demo)
+
+
+def _add_up(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    up = verbs.add_parser("up", help="bring a deployment up and keep it up until Ctrl-C")
+    up.add_argument("deployment", help="name in config/deployments, or the path of a YAML file")
+    up.add_argument("--out", type=Path, default=None, help="folder for logs and bags; default: runs/<time>")
+    up.set_defaults(run=_up)
+
+
+def _add_evaluate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    evaluate = verbs.add_parser("evaluate", help="run trials in one process, faster than real time, without ROS")
+    evaluate.add_argument("--deployment", default="fr3_tabletop_twin", help="default: %(default)s")
+    evaluate.add_argument("--trials", type=int, default=20, help="default: %(default)s")
+    evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    evaluate.add_argument("--nudge", type=float, default=0.0, metavar="P", help="chance that the cube is nudged")
+    evaluate.add_argument("--latency-ms", type=float, default=40.0, help="from capture to chunk; default: %(default)s")
+    evaluate.add_argument("--processes", type=int, default=1, help="default: %(default)s")
+    _add_outputs(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _add_retarget(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    retarget = verbs.add_parser("retarget", help="drive the twin with recorded demonstrations of a real arm")
+    retarget.add_argument("files", nargs="+", type=Path, metavar="FILE.npy")
+    retarget.add_argument("--deployment", default="fr3_tabletop_twin", help="default: %(default)s")
+    _add_outputs(retarget)
+    retarget.set_defaults(run=_retarget)
+
+
+def _add_bench(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    bench = verbs.add_parser("bench", help="measure")
+    what = bench.add_subparsers(required=True, metavar="WHAT")
+    transport = what.add_parser("transport", help="image loss and latency with the shipped profile and the ROS default")
+    transport.add_argument("--seconds", type=float, default=10.0, help="default: %(default)s")
+    transport.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the figures as JSON")
+    transport.set_defaults(run=_bench_transport)
+
+
+def _add_outputs(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--out", type=Path, default=None, help="folder for what is written; default: runs/<time>")
+    verb.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the results as JSON, too")
+
+
+def _out_dir(options: argparse.Namespace) -> Path:
+    chosen: Path | None = options.out
+    return chosen if chosen else Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def _demo(options: argparse.Namespace, console: Console) -> int:
+    from vla3d_ros.commands.demo import demo
+
+    return demo(options, _out_dir(options), console)
+
+
+def _up(options: argparse.Namespace, console: Console) -> int:
+    from vla3d_ros.commands.up import up
+
+    return up(options.deployment, _out_dir(options), console)
+
+
+def _evaluate(options: argparse.Namespace, console: Console) -> int:
+    from vla3d_ros.commands.evaluate import evaluate
+
+    return evaluate(options, _out_dir(options), console)
+
+
+def _retarget(options: argparse.Namespace, console: Console) -> int:
+    from vla3d_ros.commands.retarget import retarget
+
+    return retarget(options, _out_dir(options), console)
+
+
+def _bench_transport(options: argparse.Namespace, console: Console) -> int:
+    from vla3d_ros.commands.bench import bench_transport
+
+    return bench_transport(options, console)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

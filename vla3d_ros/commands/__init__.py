@@ -1,0 +1,1 @@
+"""What the verbs of `vla3d` do, a file each. The composition layer: may import any room."""

@@ -1,0 +1,133 @@
+"""`vla3d demo`: pick-and-place trials through the whole live graph, with a report."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from vla3d_ros.commands.graph import running_graph
+from vla3d_ros.deployment import Deployment, load_deployment
+from vla3d_ros.evaluation.live_trials import LiveStatus, LiveTrial, run_live_trial
+from vla3d_ros.evaluation.report import write_report, write_trials_json
+from vla3d_ros.evaluation.trial import TrialResult
+from vla3d_ros.resources import config_dir
+from vla3d_ros.supervisor import Supervisor
+
+
+def demo(options: argparse.Namespace, run_dir: Path, console: Console) -> int:
+    """Run the trials, print the table, write report and JSON.
+
+    Returns:
+        0 if at least the required share of trials succeeded, else 1.
+    """
+    started = time.monotonic()
+    overrides = {"recorder": {"output_dir": str((run_dir / "bags").resolve())}}
+    deployment = load_deployment(options.deployment, config_dir(), overrides)
+    console.print(f"[bold]{deployment.name}[/] · {deployment.description}")
+    trials: list[LiveTrial] = []
+    try:
+        with running_graph(deployment, run_dir / "logs", is_private=True) as supervisor:
+            _run_trials(deployment, supervisor, options, console, trials)
+    finally:
+        results = [_result(trial, run_dir) for trial in trials]
+        if results:
+            results = list(_write(deployment, results, run_dir, options.json, console))
+    successes = sum(result.is_success for result in results)
+    console.print(_table(results))
+    has_passed = successes >= options.required * options.trials
+    word = "[green]passed[/]" if has_passed else "[red]failed[/]"
+    console.print(f"report: {run_dir / 'report.html'}")
+    seconds = time.monotonic() - started
+    console.print(f"demo {word}: {successes} of {options.trials} trials succeeded in {seconds:.0f} s")
+    return 0 if has_passed else 1
+
+
+def _run_trials(
+    deployment: Deployment,
+    supervisor: Supervisor,
+    options: argparse.Namespace,
+    console: Console,
+    trials: list[LiveTrial],
+) -> None:
+    from vla3d_ros.evaluation.node import TrialRunner  # needs rclpy, which the environment has to be prepared for
+
+    columns = (TextColumn("{task.fields[line]}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    runner = TrialRunner(deployment.namespace, supervisor.dead_processes)
+    try:
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("trials", total=options.trials, line="bringing up")
+            names = deployment.node_names
+            runner.bring_up(names, lambda node: progress.update(task, line=f"active: {node}"))
+            for index in range(options.trials):
+                number = index + 1
+
+                def show(instruction: str, status: LiveStatus, sim_s: float, number: int = number) -> None:
+                    line = f"trial {number}: {instruction} · {status.phase or 'looking'} · {sim_s:.1f} s"
+                    progress.update(task, line=line)
+
+                progress.update(task, line=f"trial {number}: going home")
+                seed = options.seed + index
+                trial = run_live_trial(
+                    runner, trial=number, seed=seed, timeout_s=options.timeout, on_status=show
+                )
+                trials.append(trial)
+                progress.update(task, completed=number)
+                mark = "[green]✓[/]" if trial.outcome == "success" else "[red]✗[/]"
+                progress.console.print(f"{mark} {number}: {trial.instruction} · {trial.sim_s:.1f} s · {trial.reason}")
+            progress.update(task, line="ending the graph")
+    finally:
+        runner.close()
+
+
+def _result(trial: LiveTrial, run_dir: Path) -> TrialResult:
+    return TrialResult(
+        trial=trial.trial,
+        seed=trial.seed,
+        instruction=trial.instruction,
+        outcome="success" if trial.outcome == "success" else "failure",
+        reason=trial.reason,
+        sim_s=trial.sim_s,
+        bag=str(trial.bag.relative_to(run_dir.resolve())),
+    )
+
+
+def _write(
+    deployment: Deployment, results: Sequence[TrialResult], run_dir: Path, json_file: Path | None, console: Console
+) -> Sequence[TrialResult]:
+    """Read the bags back, write the report and the results, and return the results with what the bags tell."""
+    with console.status("reading the bags and writing the report"):
+        limits = [arm.limits for arm in deployment.embodiment.arms]
+        completed = write_report(run_dir, results, title=deployment.name, limits=limits)
+        write_trials_json(run_dir, completed)
+        if json_file:
+            write_trials_json(run_dir, completed, json_file)
+    return completed
+
+
+def _table(results: Sequence[TrialResult]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("trial", "instruction", "outcome", "time", "chunk p50/p99", "skew p99", "lost sets", "verdicts"):
+        table.add_column(heading)
+    for result in results:
+        verdicts = " ".join(f"{count} {kind}" for kind, count in result.verdicts.items())
+        table.add_row(
+            str(result.trial),
+            result.instruction,
+            "[green]success[/]" if result.is_success else f"[red]failure[/]: {result.reason}",
+            f"{result.sim_s:.1f} s",
+            f"{_ms(result.latency_p50_ms)} / {_ms(result.latency_p99_ms)} ms",
+            f"{_ms(result.skew_p99_ms)} ms",
+            str(result.lost_view_sets),
+            verdicts,
+        )
+    return table
+
+
+def _ms(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f}"

@@ -1,0 +1,181 @@
+"""`trial_runner`: the running graph as a `LiveSession`, by services and topics."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rclpy
+import yaml
+from diagnostic_msgs.msg import DiagnosticStatus
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import JointState
+from std_msgs.msg import String
+from std_srvs.srv import Trigger
+
+from vla3d_ros.evaluation.live_trials import LiveStatus, TrialError
+from vla3d_ros.ros import conversions, qos
+from vla3d_ros.ros.bring_up import BringUp
+
+_SERVICE_TIMEOUT_S = 15.0
+_MOVING_RAD_S = 0.01
+
+
+class TrialRunner:
+    """Drives the graph of one namespace from outside: brings it up, runs trials, watches."""
+
+    def __init__(self, namespace: str, dead_processes: Callable[[], list[str]]) -> None:
+        """Join the graph.
+
+        Args:
+            namespace: Namespace of the robot, without slashes.
+            dead_processes: Sentences about processes that ended by themselves.
+        """
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        self._node = Node("trial_runner", namespace=f"/{namespace}", start_parameter_services=False)
+        self._dead_processes = dead_processes
+        self._values: dict[str, str] = {}
+        self._clients: dict[str, Any] = {}
+        self._now_ns = 0
+        self._is_moving = False
+        self._executor = SingleThreadedExecutor()
+        self._thread = threading.Thread(target=self._spin, name="trial_runner", daemon=True)
+
+    def bring_up(self, names: tuple[str, ...], on_active: Callable[[str], None]) -> None:
+        """Drive the nodes to active, then start listening.
+
+        Raises:
+            BringUpError: Naming the node that refused and why.
+        """
+        bring_up = BringUp(self._node)
+        try:
+            bring_up.activate(names, timeout_s=30.0, on_active=on_active, dead_processes=self._dead_processes)
+        finally:
+            bring_up.close()
+        self._listen()
+        self._executor.add_node(self._node)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Leave the graph."""
+        rclpy.try_shutdown()
+        if self._thread.is_alive():
+            self._thread.join(timeout=2.0)
+
+    def _spin(self) -> None:
+        try:
+            while rclpy.ok():
+                self._executor.spin_once(timeout_sec=0.1)
+        except ExternalShutdownException:
+            return
+
+    def _listen(self) -> None:
+        node = self._node
+        self._instruction_publisher = node.create_publisher(String, "instruction", qos.LATCHED)
+        node.create_subscription(DiagnosticStatus, "/twin/judge", self._on_judge, qos.LATCHED)
+        node.create_subscription(DiagnosticStatus, "policy/report", self._on_report, qos.EVENT)
+        node.create_subscription(DiagnosticStatus, "adapter/state", self._on_adapter_state, qos.LATCHED)
+        node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
+
+    def _on_judge(self, msg: DiagnosticStatus) -> None:
+        values = _values(msg)
+        if values.get("scene_seed") == self._values.get("scene_seed"):  # not the last trial's verdict, still latched
+            self._values |= {"outcome": msg.message, "reason": values.get("reason", "")}
+
+    def _on_report(self, msg: DiagnosticStatus) -> None:
+        self._values["phase"] = _values(msg).get("phase", "")
+
+    def _on_adapter_state(self, msg: DiagnosticStatus) -> None:
+        self._values["stopped"] = _values(msg).get("stopped", "")
+
+    def _on_joint_state(self, msg: JointState) -> None:
+        self._now_ns = conversions.stamp_to_ns(msg.header.stamp)
+        self._is_moving = max(map(abs, msg.velocity), default=0.0) > _MOVING_RAD_S
+
+    # ------------------------------------------------------------------------------------- LiveSession
+
+    def status(self) -> LiveStatus:
+        """Return what is known now."""
+        values = self._values
+        return LiveStatus(
+            now_ns=self._now_ns,
+            outcome=values.get("outcome", "running"),
+            reason=values.get("reason", ""),
+            phase=values.get("phase", ""),
+            stop_reason=values.get("stopped", ""),
+            is_moving=self._is_moving,
+        )
+
+    def place(self, seed: int) -> str:
+        """Set the scene from a seed and return the instruction."""
+        value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
+        request = SetParameters.Request(parameters=[Parameter(name="scene_seed", value=value)])
+        response = self._call(SetParameters, "twin/set_parameters", request)
+        if not response.results[0].successful:
+            raise TrialError(f"the twin refused seed {seed}: {response.results[0].reason}")
+        self._values |= {"scene_seed": "", "outcome": "running", "reason": "", "phase": ""}
+        scene = yaml.safe_load(self._trigger("/twin/place"))
+        self._values["scene_seed"] = str(seed)
+        return str(scene["instruction"])
+
+    def instruct(self, instruction: str) -> None:
+        """Tell the policy what to do; an empty instruction makes it idle."""
+        self._instruction_publisher.publish(String(data=instruction))
+
+    def home(self) -> None:
+        """Start moving to the home configuration."""
+        self._trigger("adapter/home")
+
+    def arm(self) -> None:
+        """Let chunks move the arm."""
+        self._trigger("adapter/arm")
+
+    def disarm(self) -> None:
+        """Bring the arm to rest and ignore chunks."""
+        self._trigger("adapter/disarm")
+
+    def reset_stop(self) -> None:
+        """Clear a latched stop."""
+        self._trigger("adapter/reset")
+
+    def start_recording(self) -> Path:
+        """Start a bag and return its path."""
+        return Path(self._trigger("recorder/start"))
+
+    def stop_recording(self) -> str:
+        """Close the bag and return the recorder's summary."""
+        return self._trigger("recorder/stop")
+
+    def check_alive(self) -> None:
+        """Raise TrialError if a process of the graph has ended."""
+        if dead := self._dead_processes():
+            raise TrialError("; ".join(dead))
+
+    def _trigger(self, service: str) -> str:
+        response = self._call(Trigger, service, Trigger.Request())
+        if not response.success:
+            raise TrialError(f"'{service}' refused: {response.message}")
+        return str(response.message)
+
+    def _call(self, kind: Any, service: str, request: Any) -> Any:
+        if service not in self._clients:
+            self._clients[service] = self._node.create_client(kind, service)
+        client = self._clients[service]
+        done = threading.Event()
+        if not client.wait_for_service(timeout_sec=_SERVICE_TIMEOUT_S):
+            raise TrialError(f"service '{service}' is not there after {_SERVICE_TIMEOUT_S:g} s")
+        future = client.call_async(request)
+        future.add_done_callback(lambda _: done.set())
+        if not done.wait(_SERVICE_TIMEOUT_S):
+            raise TrialError(f"service '{service}' did not answer within {_SERVICE_TIMEOUT_S:g} s")
+        return future.result()
+
+
+def _values(msg: DiagnosticStatus) -> dict[str, str]:
+    return {value.key: value.value for value in msg.values}

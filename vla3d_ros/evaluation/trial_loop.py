@@ -1,0 +1,235 @@
+"""One trial in one process: the cores of the live graph, wired by function calls instead of topics.
+
+Time is the world's own, so a trial takes as long as the machine needs and always ends the same way.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vla3d_ros.adapter.embodiment import Embodiment, load_embodiment
+from vla3d_ros.camera.rig import CameraRig, load_rig
+from vla3d_ros.datatypes import ActionChunk, CameraImage
+from vla3d_ros.errors import PerceptionError
+from vla3d_ros.evaluation.nudge import Nudge, draw_nudge
+from vla3d_ros.evaluation.statistics import percentile
+from vla3d_ros.evaluation.trial import TrialResult
+from vla3d_ros.execution import Execution, ExecutionConfig, ExecutionPipeline
+from vla3d_ros.policy.backend import PolicyBackend
+from vla3d_ros.policy.observation_window import ObservationWindow
+from vla3d_ros.twin.judge import Judge
+from vla3d_ros.twin.renderer import TwinRenderer
+from vla3d_ros.twin.scene import SceneConfig, load_scene
+from vla3d_ros.twin.world import TwinWorld
+
+_NS = 1_000_000_000
+_TICK_HZ = 50.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSetup:
+    """What a trial is made of.
+
+    policy_factory builds the policy (picklable, for runs in several processes). A chunk is delivered `latency_ms` of
+    world time after its observation's stamp. With `is_nudged` the named cube is pushed aside as the arm comes near.
+    """
+
+    robot_file: Path
+    rig_file: Path
+    scene_file: Path
+    policy_factory: Callable[[], PolicyBackend]
+    execution: ExecutionConfig
+    latency_ms: float = 40.0
+    is_nudged: bool = False
+    joint_state_hz: float = 200.0
+
+
+@dataclass(slots=True)
+class _Schedule:
+    """Something due at a fixed rate."""
+
+    period_ns: int
+    next_ns: int = 0
+
+    def is_due(self, now_ns: int) -> bool:
+        if now_ns < self.next_ns:
+            return False
+        self.next_ns = max(self.next_ns + self.period_ns, now_ns - self.period_ns)
+        return True
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What is counted while a trial runs."""
+
+    latencies_ms: list[float] = field(default_factory=list)
+    skews_ms: list[float] = field(default_factory=list)
+    verdicts: Counter[str] = field(default_factory=Counter)
+    attempts: int | None = None
+    unseen: int = 0
+    last_unseen: str = ""
+
+
+class TrialLoop:
+    """World, cameras, policy, adapter and safety, advanced together until the judge or the gate ends the trial."""
+
+    def __init__(self, setup: TrialSetup, generator: np.random.Generator) -> None:
+        """Build everything anew, so that a trial depends on its generator alone.
+
+        Raises:
+            ConfigError: If a file is wrong.
+            DependencyError: If the twin can not run or render here.
+        """
+        self._setup = setup
+        self._embodiment: Embodiment = load_embodiment(setup.robot_file)
+        self._rig: CameraRig = load_rig(setup.rig_file)
+        self._scene: SceneConfig = load_scene(setup.scene_file)
+        self.world = TwinWorld(self._embodiment, self._rig, self._scene)
+        self.trial = self.world.place(generator)
+        self._nudge: Nudge | None = draw_nudge(self._scene, self.trial, generator) if setup.is_nudged else None
+        self._renderer = TwinRenderer(self.world.model, self._rig.cameras)
+        self.pipeline = ExecutionPipeline(self._embodiment, setup.execution)
+        self._policy = setup.policy_factory()
+        self._window = self._create_window()
+        self._judge = Judge(self._scene, self.trial, start_ns=self.world.time_ns)
+        self._start_ns = self.world.time_ns
+        self._joints = _Schedule(round(_NS / setup.joint_state_hz), self._start_ns)
+        self._images = _Schedule(round(_NS / self._rig.rate_hz), self._start_ns)
+        self._ticks = _Schedule(round(_NS / _TICK_HZ), self._start_ns)
+        self._pending: deque[ActionChunk] = deque()
+        self._tally = _Tally()
+        self._failure: str | None = None
+        self.on_execution: Callable[[Execution], None] = lambda execution: None
+        """Called with everything the pipeline decided, for plots and tests."""
+        self.on_chunk: Callable[[ActionChunk], None] = lambda chunk: None
+        """Called with every chunk the policy made, for plots and tests."""
+
+    def _create_window(self) -> ObservationWindow:
+        window = ObservationWindow(
+            cameras=self._policy.description.cameras,
+            base_frame=self._embodiment.arms[0].base_frame,
+            ee_frames={arm.name: arm.ee_frame for arm in self._embodiment.arms},
+            grace_ns=_NS // 20,
+            min_views=2,
+        )
+        for camera in self._rig.cameras:
+            window.add_model(camera.name, camera.model)
+            window.add_mount(camera.mount)
+        return window
+
+    def run(self, trial: int, seed: int) -> TrialResult:
+        """Run to the end.
+
+        Args:
+            trial: Number of the trial, for the result.
+            seed: Seed of the batch, for the result.
+        """
+        self._policy.reset(self.trial.instruction)
+        self._feel()
+        self._carry_out(self.pipeline.arm(self.world.time_ns))
+        try:
+            while self._judge.ruling is None and self._failure is None:
+                self.advance()
+        finally:
+            self._policy.close()
+            self._renderer.close()
+        return self._result(trial, seed)
+
+    def advance(self) -> None:
+        """Advance one control period of the robot."""
+        world = self.world
+        world.step()
+        now_ns = world.time_ns
+        if self._joints.is_due(now_ns):
+            self._feel()
+        if self._images.is_due(now_ns):
+            self._see(now_ns)
+            self._push()
+            self._judge.update(world.truth())
+        self._think()
+        while self._pending and now_ns >= self._pending[0].stamp_ns + self._setup.latency_ms * 1e6:
+            chunk = self._pending.popleft()
+            self._tally.latencies_ms.append((now_ns - chunk.stamp_ns) / 1e6)
+            self._carry_out(self.pipeline.on_chunk(chunk, now_ns))
+        if self._ticks.is_due(now_ns):
+            self._carry_out(self.pipeline.on_tick(now_ns))
+
+    def _feel(self) -> None:
+        sample = self.world.joint_state()
+        for state in self.pipeline.on_joint_state(sample.names, sample.q, sample.dq, sample.stamp_ns):
+            self._window.add_robot_state(state)
+
+    def _see(self, now_ns: int) -> None:
+        for camera, rgb in self._renderer.render(self.world.render_state()).items():
+            self._window.add_image(CameraImage(camera=camera, rgb=rgb, stamp_ns=now_ns, receive_ns=now_ns))
+
+    def _think(self) -> None:
+        observation = self._window.take(self.trial.instruction)
+        if observation is None:
+            return
+        self._tally.skews_ms.append(observation.skew_ns / 1e6)
+        try:
+            chunk = self._policy.infer(observation)
+        except PerceptionError as error:
+            self._tally.unseen += 1
+            self._tally.last_unseen = str(error)
+            return
+        if chunk.report is not None and "attempts" in chunk.report.details:
+            self._tally.attempts = int(chunk.report.details["attempts"])
+        self.on_chunk(chunk)
+        self._pending.append(chunk)
+
+    def _carry_out(self, execution: Execution) -> None:
+        self.on_execution(execution)
+        if execution.trajectories or execution.verdict.reasons:
+            self._tally.verdicts[execution.verdict.kind.value] += 1
+        for trajectory in execution.trajectories:
+            refusal = self.world.command_trajectory(trajectory)
+            if refusal is not None:
+                self._failure = f"the arm's controller refused a trajectory: {refusal}"
+        for target in execution.gripper_targets:
+            gripper = self._embodiment.arm(target.arm).gripper
+            if gripper is not None:
+                position = gripper.command_position(target.opening)
+                self.world.command_gripper(target.arm, position, gripper.max_effort_n)
+        reason = self.pipeline.stop_reason
+        if reason is not None:
+            self._failure = f"safety stop: {reason.check}: {reason.message}"
+
+    def _push(self) -> None:
+        """Push the cube when an end effector has come as near as the nudge asks for."""
+        nudge = self._nudge
+        if nudge is None:
+            return
+        truth = self.world.truth()
+        p_world_cube = truth.cubes[self.trial.cube].T_world_object.translation
+        distance_m = min(float(np.linalg.norm(p_world_ee - p_world_cube)) for p_world_ee in truth.p_world_ee.values())
+        if distance_m <= nudge.at_distance_m:
+            self.world.nudge(self.trial.cube, nudge.dx_m, nudge.dy_m, nudge.dyaw_rad)
+            self._nudge = None
+
+    def _result(self, trial: int, seed: int) -> TrialResult:
+        ruling, tally, counters = self._judge.ruling, self._tally, self._window.counters
+        elapsed_s = (self.world.time_ns - self._start_ns) / _NS
+        reason = self._failure or (ruling.reason if ruling is not None else "")
+        if tally.unseen and (ruling is None or ruling.outcome.value != "success"):
+            reason += f" ({tally.unseen} observations without a chunk, the last: {tally.last_unseen})"
+        return TrialResult(
+            trial=trial,
+            seed=seed,
+            instruction=self.trial.instruction,
+            outcome="success" if ruling is not None and ruling.outcome.value == "success" else "failure",
+            reason=reason,
+            sim_s=elapsed_s,
+            latency_p50_ms=percentile(tally.latencies_ms, 50),
+            latency_p99_ms=percentile(tally.latencies_ms, 99),
+            skew_p99_ms=percentile(tally.skews_ms, 99),
+            lost_view_sets=counters.lost,
+            verdicts=dict(tally.verdicts),
+            attempts=tally.attempts,
+        )

@@ -1,0 +1,56 @@
+"""Messages only the twin speaks: trajectories as they came, and the truth for the judge."""
+
+from __future__ import annotations
+
+from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import Marker, MarkerArray
+
+from vla3d_ros.ros.conversions import duration_to_ns, stamp_from_ns, stamp_to_ns, transform_to_msg
+from vla3d_ros.twin.scene import SceneConfig
+from vla3d_ros.twin.trajectory_command import TrajectoryCommand, TrajectoryPoint
+from vla3d_ros.twin.world import ObjectTruth, Truth
+
+
+def trajectory_command_from_msg(msg: JointTrajectory) -> TrajectoryCommand:
+    """Return a trajectory message as it is: what a controller makes of it is the controller's business."""
+    points = tuple(
+        TrajectoryPoint(
+            time_from_start_ns=duration_to_ns(point.time_from_start),
+            positions=tuple(point.positions),
+            velocities=tuple(point.velocities),
+            accelerations=tuple(point.accelerations),
+            effort=tuple(point.effort),
+        )
+        for point in msg.points
+    )
+    return TrajectoryCommand(
+        joint_names=tuple(msg.joint_names), stamp_ns=stamp_to_ns(msg.header.stamp), points=points
+    )
+
+
+def truth_to_msg(truth: Truth, scene: SceneConfig, frame_id: str) -> MarkerArray:
+    """Return where the cubes and pads really are, as boxes that RViz and Foxglove can draw."""
+    cube_size_m = (scene.cubes.size_m,) * 3
+    markers = []
+    for kind, objects, colours, size_m in (
+        ("cube", truth.cubes, scene.cubes.colours, cube_size_m),
+        ("pad", truth.pads, scene.pads.colours, tuple(scene.pads.size_m)),
+    ):
+        for name, found in objects.items():
+            marker = _box(found, size_m, colours[name])
+            marker.header.frame_id, marker.header.stamp = frame_id, stamp_from_ns(truth.stamp_ns)
+            marker.ns, marker.id, marker.text = kind, len(markers), name
+            markers.append(marker)
+    return MarkerArray(markers=markers)
+
+
+def _box(found: ObjectTruth, size_m: tuple[float, ...], rgb: tuple[float, ...]) -> Marker:
+    marker = Marker(type=Marker.CUBE, action=Marker.ADD)
+    transform = transform_to_msg(found.T_world_object)
+    marker.pose.orientation = transform.rotation
+    position = marker.pose.position
+    position.x, position.y, position.z = transform.translation.x, transform.translation.y, transform.translation.z
+    marker.scale.x, marker.scale.y, marker.scale.z = (float(x) for x in size_m)
+    marker.color.r, marker.color.g, marker.color.b = (float(x) for x in rgb[:3])
+    marker.color.a = 1.0
+    return marker

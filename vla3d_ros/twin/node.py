@@ -1,0 +1,229 @@
+"""`twin`: a MuJoCo robot behind the interfaces of the real one. Truth for judging trials lives under `/twin/`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import yaml
+from control_msgs.action import GripperCommand
+from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.action import ActionServer
+from rclpy.action.server import ServerGoalHandle
+from rclpy.clock import Clock as RosClock, ClockType
+from rclpy.task import Future
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import JointState, MultiDOFJointState
+from std_srvs.srv import Trigger
+from trajectory_msgs.msg import JointTrajectory, MultiDOFJointTrajectory
+from visualization_msgs.msg import MarkerArray
+
+from vla3d_ros.adapter.embodiment import load_embodiment
+from vla3d_ros.camera.rig import load_rig
+from vla3d_ros.camera.source import CameraSources
+from vla3d_ros.errors import ConfigError, Vla3dError
+from vla3d_ros.ros import conversions, qos, twin_conversions
+from vla3d_ros.ros.lifecycle import ManagedNode
+from vla3d_ros.ros.parameters import declare, live_value, parameter
+from vla3d_ros.twin.camera_source import TwinCameraSource
+from vla3d_ros.twin.judge import Judge
+from vla3d_ros.twin.pacing import Pacing
+from vla3d_ros.twin.runtime import TwinRuntime
+from vla3d_ros.twin.scene import load_scene
+from vla3d_ros.twin.trajectory_controller import Distribution
+from vla3d_ros.twin.world import JointSample, TwinWorld
+
+_GRIPPER_POLL_S = 0.02
+_PATIENCE_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwinNodeParameters:
+    """Parameters of `twin`."""
+
+    robot_file: str = parameter("Robot file")
+    rig_file: str = parameter("Camera rig file")
+    scene_file: str = parameter("Scene file: table, cubes, pads")
+    scene_seed: int = parameter("Seed of the next /twin/place", live=True)
+    ros_distribution: str = parameter("Whose trajectory controller to imitate: humble or jazzy", default="jazzy")
+    path_tolerance_rad: float = parameter("Path tolerance of the trajectory controllers", unit="rad", default=0.2)
+    real_time_factor: float = parameter("Fastest world speed relative to the wall clock", default=1.0)
+    state_hz: float = parameter("Rate of joint_states and of /clock", unit="Hz", default=200.0)
+    max_state_lag_s: float = parameter("The world waits for an adapter further behind", unit="s", default=0.03)
+    max_chunk_lag_s: float = parameter("The world waits for a policy further behind", unit="s", default=0.15)
+    truth_hz: float = parameter("Rate of /twin/truth", unit="Hz", default=20.0)
+
+
+class TwinNode(ManagedNode):
+    """Carries messages to and from one `TwinRuntime`."""
+
+    def __init__(self, sources: CameraSources) -> None:
+        super().__init__("twin")
+        self._settings = declare(self, TwinNodeParameters)
+        self._sources = sources
+        self._runtime: TwinRuntime | None = None
+        lag_s = {"ee_state": self._settings.max_state_lag_s, "policy/chunk": self._settings.max_chunk_lag_s}
+        self._pacing = Pacing(lag_s, patience_s=_PATIENCE_S)
+        self._judge: Judge | None = None
+        self._judged_seed = -1
+        self._verdict = ""
+        self._gripper_goals: dict[str, tuple[ServerGoalHandle, Future]] = {}
+        self._next_truth_ns = 0
+        self._is_wired = False
+
+    def configure(self) -> None:
+        """Build the world and offer its cameras."""
+        p = self._settings
+        if p.ros_distribution not in {kind.value for kind in Distribution}:
+            known = [kind.value for kind in Distribution]
+            raise ConfigError(f"ros_distribution is '{p.ros_distribution}': expected one of {known}")
+        self._embodiment = load_embodiment(Path(p.robot_file))
+        self._scene = load_scene(Path(p.scene_file))
+        rig = load_rig(Path(p.rig_file))
+        world = TwinWorld(
+            self._embodiment,
+            rig,
+            self._scene,
+            distribution=Distribution(p.ros_distribution),
+            path_tolerance_rad=p.path_tolerance_rad,
+        )
+        self._runtime = TwinRuntime(
+            world,
+            real_time_factor=p.real_time_factor,
+            state_hz=p.state_hz,
+            on_clock=self._on_clock,
+            on_joint_state=self._on_joint_state,
+            on_failure=lambda error: self.get_logger().fatal(f"the world stopped: {error!r}"),
+            pacing=self._pacing,
+        )
+        images = self._runtime.images
+        self._sources.offer("twin", lambda spec: TwinCameraSource(spec, images))
+        if not self._is_wired:
+            self._wire()
+
+    def _wire(self) -> None:
+        self._is_wired = True
+        self._clock_publisher = self.create_publisher(Clock, "/clock", qos.CLOCK)
+        self._joint_publisher = self.create_publisher(JointState, "joint_states", qos.EVENT)
+        self._truth_publisher = self.create_publisher(MarkerArray, "/twin/truth", qos.EVENT)
+        self._judge_publisher = self.create_publisher(DiagnosticStatus, "/twin/judge", qos.LATCHED)
+        self.create_service(Trigger, "/twin/place", self._on_place)
+        self._action_servers = []
+        for arm in self._embodiment.arms:
+            on_trajectory = partial(self._on_trajectory, arm.name)
+            self.create_subscription(JointTrajectory, arm.command.topic, on_trajectory, qos.COMMAND)
+            if arm.gripper:
+                execute = partial(self._execute_gripper_goal, arm.name)
+                self._action_servers.append(ActionServer(self, GripperCommand, arm.gripper.action, execute))
+        for name, kind in (("ee_state", MultiDOFJointState), ("policy/chunk", MultiDOFJointTrajectory)):
+            self.create_subscription(kind, name, partial(self._on_progress, name), qos.EVENT, raw=True)
+        steady = RosClock(clock_type=ClockType.STEADY_TIME)
+        self.create_timer(_GRIPPER_POLL_S, self._answer_gripper_goals, clock=steady)
+
+    def activate(self) -> None:
+        """Let time run."""
+        assert self._runtime is not None
+        self._runtime.start()
+
+    def deactivate(self) -> None:
+        """Stop time for good; a new world needs a new configure."""
+        if self._runtime is not None:
+            self._runtime.stop()
+            self._runtime = None
+
+    # ------------------------------------------------------------- the interfaces of the real robot, out
+
+    def _on_clock(self, now_ns: int) -> None:
+        self._clock_publisher.publish(Clock(clock=conversions.stamp_from_ns(now_ns)))
+
+    def _on_joint_state(self, sample: JointSample) -> None:
+        msg = conversions.joint_state_to_msg(sample.names, sample.q, sample.dq, sample.effort, sample.stamp_ns)
+        self._joint_publisher.publish(msg)
+        if sample.stamp_ns >= self._next_truth_ns and self._runtime is not None:
+            self._next_truth_ns = sample.stamp_ns + int(1e9 / self._settings.truth_hz)
+            self._runtime.call(self._publish_truth)
+
+    def _on_progress(self, name: str, cdr: bytes) -> None:
+        """Note how far the graph has come; only the stamp is read."""
+        self._pacing.hear(name, conversions.stamp_ns_of_cdr(cdr), time.monotonic())
+
+    # -------------------------------------------------------------- the interfaces of the real robot, in
+
+    def _on_trajectory(self, arm: str, msg: JointTrajectory) -> None:
+        if self._runtime is None:
+            return
+        command = twin_conversions.trajectory_command_from_msg(msg)
+        refusal = self._runtime.call(lambda world: world.submit_trajectory(arm, command))
+        if refusal:
+            self.get_logger().error(refusal)
+
+    async def _execute_gripper_goal(self, arm: str, goal: ServerGoalHandle) -> GripperCommand.Result:
+        assert self._runtime is not None
+        if arm in self._gripper_goals:
+            self._gripper_goals.pop(arm)[1].set_result(None)
+        command = goal.request.command
+        self._runtime.call(lambda world: world.command_gripper(arm, command.position, command.max_effort))
+        done: Future = Future(executor=self.executor)
+        self._gripper_goals[arm] = (goal, done)
+        state = await done
+        result = GripperCommand.Result()
+        if state is None:
+            goal.abort()
+            return result
+        result.position, result.effort = state.gap_m, state.effort_n
+        result.stalled, result.reached_goal = state.stalled, state.reached_goal
+        goal.succeed() if state.reached_goal else goal.abort()
+        return result
+
+    def _answer_gripper_goals(self) -> None:
+        """Resolve goals whose gripper has come to an end of its own: reached, stalled or refused."""
+        if self._runtime is None:
+            return
+        for arm in list(self._gripper_goals):
+            state = self._runtime.call(lambda world, arm=arm: world.gripper_state(arm))
+            if not state.is_active:
+                self._gripper_goals.pop(arm)[1].set_result(state)
+
+    # --------------------------------------------------------------------------------- for the judge only
+
+    def _on_place(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        seed = int(live_value(self, "scene_seed"))
+        try:
+            if self._runtime is None:
+                raise ConfigError("the twin is not active; bring it up first")
+            trial = self._runtime.call(lambda world: world.place(np.random.default_rng(seed)))
+            start_ns = self._runtime.call(lambda world: world.time_ns)
+        except Vla3dError as error:
+            response.message = str(error)
+            return response
+        self._judge, self._judged_seed = Judge(self._scene, trial, start_ns=start_ns), seed
+        self._publish_verdict("running", "")
+        response.success = True
+        response.message = yaml.safe_dump({"instruction": trial.instruction, "cube": trial.cube, "pad": trial.pad})
+        return response
+
+    def _publish_truth(self, world: TwinWorld) -> None:
+        truth = world.truth()
+        frame = self._embodiment.arms[0].base_frame
+        self._truth_publisher.publish(twin_conversions.truth_to_msg(truth, self._scene, frame))
+        if self._judge is not None and self._verdict == "running":
+            ruling = self._judge.update(truth)
+            if ruling is not None:
+                self._publish_verdict(ruling.outcome.value, ruling.reason)
+
+    def _publish_verdict(self, verdict: str, reason: str) -> None:
+        self._verdict = verdict
+        values = {"reason": reason, "scene_seed": str(self._judged_seed)}
+        self._judge_publisher.publish(conversions.status_msg("/twin/judge", True, verdict, values))
+
+    def diagnose(self) -> tuple[bool, str, dict[str, str]]:
+        """Report whether the world runs, and how fast."""
+        if self._runtime is None:
+            return True, "not active", {}
+        if self._runtime.failure is not None:
+            return False, f"the world stopped: {self._runtime.failure}", {}
+        factor = self._runtime.real_time_factor
+        return True, "running", {"real_time_factor": f"{factor:.2f}"}
