@@ -22,7 +22,7 @@ build() {
     local package=$1
     cmake -S "$source_dir/$package" -B "$build_dir/$package" -G Ninja --log-level=WARNING \
         -DCMAKE_INSTALL_PREFIX="$venv" -DCMAKE_PREFIX_PATH="$venv" -DCMAKE_INSTALL_MESSAGE=NEVER \
-        -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
+        -DCMAKE_BUILD_TYPE=None -DBUILD_TESTING=OFF \
         -DPython3_EXECUTABLE="$python" -DPYTHON_EXECUTABLE="$python" &&
     cmake --build "$build_dir/$package" --target install -- --quiet
 }

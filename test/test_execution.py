@@ -301,6 +301,20 @@ def test_arming_with_stale_joint_states_is_refused():
     assert not execution.accepted and "200 ms old" in execution.message
 
 
+def test_a_dry_run_plans_every_chunk_from_where_the_arm_really_is():
+    pipeline = ExecutionPipeline(EMBODIMENT, ExecutionConfig.from_mapping(CONFIG), dry_run=True)
+    robot = IdealRobot()
+    robot.pipeline = pipeline
+    robot.run(0.05)
+    assert pipeline.arm(robot.now_ns).accepted
+    path = path_from(robot, sway(amplitude_m=0.15))
+    for _ in range(60):
+        robot.run(0.035)
+        execution = pipeline.on_chunk(robot.chunk(robot.now_ns - 10 * MS, path), robot.now_ns)
+        assert execution.accepted
+        assert execution.trajectories[0].q[0] == pytest.approx(ARM.q_home)
+
+
 def test_the_gripper_is_commanded_on_change_only(robot):
     path = path_from(robot, still)
     for opening in (1.0, 1.0, 1.0, 0.0, 0.0):

@@ -104,7 +104,7 @@ def _add_outputs(verb: argparse.ArgumentParser) -> None:
 
 def _out_dir(options: argparse.Namespace) -> Path:
     chosen: Path | None = options.out
-    return chosen if chosen else Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    return chosen if chosen else Path("runs") / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
 
 
 def _demo(options: argparse.Namespace, console: Console) -> int:

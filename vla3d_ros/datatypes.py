@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ Float = NDArray[np.float64]
 Rgb = NDArray[np.uint8]
 
 
-def read_only(array: NDArray, shape: tuple[int | None, ...], name: str) -> None:
+def read_only(array: NDArray[Any], shape: tuple[int | None, ...], name: str) -> None:
     """Freeze an array after checking its shape.
 
     Args:

@@ -40,7 +40,11 @@ def test_blend_meets_both_ends_and_moves_along_one_screw(twist, fraction):
 
 def test_rpy_agrees_with_the_urdf_definition():
     rpy = (0.3, -0.7, 1.1)
-    by_hand = Rotation.from_rotvec([0, 0, rpy[2]]) * Rotation.from_rotvec([0, rpy[1], 0]) * Rotation.from_rotvec([rpy[0], 0, 0])
+    by_hand = (
+        Rotation.from_rotvec([0, 0, rpy[2]])
+        * Rotation.from_rotvec([0, rpy[1], 0])
+        * Rotation.from_rotvec([rpy[0], 0, 0])
+    )
     assert np.allclose(Transform.from_rpy((0, 0, 0), rpy).rotation, by_hand.as_matrix(), atol=1e-12)
 
 

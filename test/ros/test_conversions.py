@@ -108,7 +108,10 @@ def test_intrinsics_survive_and_an_uncalibrated_camera_is_refused():
 
 def test_extrinsics_survive():
     mount = CameraMount(
-        camera="wrist", parent_frame="tool", optical_frame="wrist_optical_frame", T_parent_camera=Transform(random_stack(1)[0])
+        camera="wrist",
+        parent_frame="tool",
+        optical_frame="wrist_optical_frame",
+        T_parent_camera=Transform(random_stack(1)[0]),
     )
     got = conversions.mount_from_msg("wrist", conversions.mount_to_msg(mount, 9))
     assert (got.parent_frame, got.optical_frame) == ("tool", "wrist_optical_frame")

@@ -128,6 +128,11 @@ def test_gate_stops_a_trajectory_when_joint_states_are_stale_or_missing(gate):
     assert checks(gate.check_trajectory(trajectory(), None, NOW_NS)) == ["state_age"]
 
 
+def test_gate_stops_a_trajectory_when_joint_states_come_from_another_clock(gate):
+    reasons = gate.check_state("x", state(age_ms=-200), NOW_NS)
+    assert "200 ms ahead of now" in reasons[0].message
+
+
 @pytest.mark.parametrize(
     ("broken", "check"),
     [

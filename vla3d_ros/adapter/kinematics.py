@@ -187,7 +187,7 @@ def _damped_step(J: Float, error: Float, posture: Float) -> Float:
 def _reduced_model(urdf_path: Path, joint_names: tuple[str, ...]) -> tuple[Any, Any]:
     """Return the pinocchio module and a model in which only the named joints move."""
     try:
-        import pinocchio  # noqa: PLC0415
+        import pinocchio
     except ImportError as error:
         raise DependencyError(
             "inverse kinematics needs pinocchio, which is not installed; "

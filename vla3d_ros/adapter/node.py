@@ -54,9 +54,7 @@ class AdapterNode(ManagedNode):
     def configure(self) -> None:
         """Build the pipeline for this robot and connect it."""
         self._embodiment = load_embodiment(Path(self._settings.robot_file))
-        self._pipeline = ExecutionPipeline(
-            self._embodiment, self._settings.execution, dry_run=self._settings.dry_run
-        )
+        self._pipeline = ExecutionPipeline(self._embodiment, self._settings.execution, dry_run=self._settings.dry_run)
         self._strokes_m = {arm.name: arm.gripper.stroke_m if arm.gripper else 1.0 for arm in self._embodiment.arms}
         self._base_frame = self._embodiment.arms[0].base_frame
         if not self._is_wired:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from geometry_msgs.msg import TransformStamped
+from rclpy.publisher import Publisher
 from sensor_msgs.msg import CameraInfo, Image
 from tf2_msgs.msg import TFMessage
 
@@ -46,7 +47,7 @@ class CameraNode(ManagedNode):
         self._lock = threading.Lock()
         self._skews_ms: deque[float] = deque(maxlen=_SKEW_WINDOW)
         self._last_set: ViewSet | None = None
-        self._image_publishers: dict[str, object] = {}
+        self._image_publishers: dict[str, Publisher] = {}
 
     def configure(self) -> None:
         """Open every camera; refuse if one does not deliver what the rig says."""
@@ -155,12 +156,16 @@ class CameraNode(ManagedNode):
         missing = ", ".join(self._last_set.missing)
         is_stale = age_ms > 10e3 / self._rig.rate_hz
         message = f"no set for {age_ms:.0f} ms" if is_stale else f"missing views: {missing}" if missing else "streaming"
-        return not missing and not is_stale, message, {
-            "sets": str(counters.sets),
-            "incomplete_sets": str(counters.incomplete_sets),
-            "unpaired_images": str(counters.unpaired),
-            "out_of_order_images": str(counters.out_of_order),
-            "skew_p50_ms": f"{np.percentile(skews, 50):.2f}",
-            "skew_p99_ms": f"{np.percentile(skews, 99):.2f}",
-            "age_ms": f"{age_ms:.1f}",
-        }
+        return (
+            not missing and not is_stale,
+            message,
+            {
+                "sets": str(counters.sets),
+                "incomplete_sets": str(counters.incomplete_sets),
+                "unpaired_images": str(counters.unpaired),
+                "out_of_order_images": str(counters.out_of_order),
+                "skew_p50_ms": f"{np.percentile(skews, 50):.2f}",
+                "skew_p99_ms": f"{np.percentile(skews, 99):.2f}",
+                "age_ms": f"{age_ms:.1f}",
+            },
+        )

@@ -73,9 +73,7 @@ def _run_trials(
 
                 progress.update(task, line=f"trial {number}: going home")
                 seed = options.seed + index
-                trial = run_live_trial(
-                    runner, trial=number, seed=seed, timeout_s=options.timeout, on_status=show
-                )
+                trial = run_live_trial(runner, trial=number, seed=seed, timeout_s=options.timeout, on_status=show)
                 trials.append(trial)
                 progress.update(task, completed=number)
                 mark = "[green]✓[/]" if trial.outcome == "success" else "[red]✗[/]"

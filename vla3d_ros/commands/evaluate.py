@@ -73,6 +73,6 @@ def _summarise(results: list[TrialResult], wall_s: float, console: Console) -> N
     for reason, count in Counter(result.reason for result in results if not result.is_success).most_common():
         console.print(f"[red]{count} x[/] {reason}")
     console.print(
-        f"{successes} of {len(results)} succeeded (95 % interval {100 * rate.lower:.0f} to {100 * rate.upper:.0f} %) · "
+        f"{successes} of {len(results)} succeeded (95 % interval {100 * rate.low:.0f} to {100 * rate.high:.0f} %) · "
         f"{simulated_s / wall_s:.1f} x real time"
     )

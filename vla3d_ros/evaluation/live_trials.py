@@ -13,6 +13,7 @@ from vla3d_ros.errors import Vla3dError
 _POLL_S = 0.05
 _STALL_S = 20.0
 _HOMING_TIMEOUT_S = 20.0
+_SETTLE_S = 0.2
 
 
 class TrialError(Vla3dError, RuntimeError):
@@ -110,6 +111,7 @@ def run_live_trial(
     """
     _go_home(session)
     instruction = session.place(seed)
+    _let_pass(session, _SETTLE_S)  # images of the last scene are still on their way
     bag = session.start_recording()
     try:
         session.arm()
@@ -118,6 +120,7 @@ def run_live_trial(
         status = _wait_for_outcome(session, instruction, start_ns, timeout_s, on_status)
     finally:
         session.instruct("")
+        _let_pass(session, _SETTLE_S)  # so are chunks
         session.disarm()
         session.stop_recording()
     outcome, reason = _judge(status, timeout_s)
@@ -153,6 +156,13 @@ def _go_home(session: LiveSession) -> None:
             return
         if status.now_ns - start_ns > _HOMING_TIMEOUT_S * 1e9:
             raise TrialError(f"the arm did not come to rest at home within {_HOMING_TIMEOUT_S:g} s of ROS time")
+
+
+def _let_pass(session: LiveSession, seconds: float) -> None:
+    """Wait for some ROS time; give up quietly when the graph has died, the caller notices that anyway."""
+    start_ns, deadline = session.status().now_ns, time.monotonic() + _STALL_S
+    while session.status().now_ns - start_ns < seconds * 1e9 and time.monotonic() < deadline:
+        time.sleep(_POLL_S)
 
 
 def _wait_for_outcome(

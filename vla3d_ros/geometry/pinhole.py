@@ -33,7 +33,8 @@ def project(points_camera: ArrayLike, K: ArrayLike, distortion: ArrayLike = ()) 
     K_px = np.asarray(K, dtype=np.float64)
     depth = points[..., 2:3]
     normalised = points[..., :2] / np.where(depth > 0, depth, np.nan)
-    return distort(normalised, distortion) @ K_px[:2, :2].T + K_px[:2, 2]
+    pixels: Float = distort(normalised, distortion) @ K_px[:2, :2].T + K_px[:2, 2]
+    return pixels
 
 
 def unproject(pixels: ArrayLike, K: ArrayLike, distortion: ArrayLike = ()) -> Float:
@@ -63,13 +64,14 @@ def distort(normalised: ArrayLike, distortion: ArrayLike) -> Float:
     x, y = xy[..., 0], xy[..., 1]
     r2 = x * x + y * y
     radial = 1.0 + r2 * (k1 + r2 * (k2 + r2 * k3))
-    return np.stack(
+    distorted: Float = np.stack(
         [
             x * radial + 2.0 * p1 * x * y + p2 * (r2 + 2.0 * x * x),
             y * radial + p1 * (r2 + 2.0 * y * y) + 2.0 * p2 * x * y,
         ],
         axis=-1,
     )
+    return distorted
 
 
 def undistort(normalised: ArrayLike, distortion: ArrayLike) -> Float:
@@ -77,15 +79,13 @@ def undistort(normalised: ArrayLike, distortion: ArrayLike) -> Float:
     target = np.asarray(normalised, dtype=np.float64)
     if not _plumb_bob(distortion).any():
         return target
-    estimate = target.copy()
+    estimate: Float = target.copy()
     for _ in range(_UNDISTORT_ITERATIONS):
-        estimate = estimate + (target - distort(estimate, distortion))
+        estimate += target - distort(estimate, distortion)
     return estimate
 
 
-def triangulate(
-    pixels: ArrayLike, Ks: Sequence[ArrayLike], Ts_base_camera: Sequence[Transform]
-) -> tuple[Float, float]:
+def triangulate(pixels: ArrayLike, Ks: Sequence[ArrayLike], Ts_base_camera: Sequence[Transform]) -> tuple[Float, float]:
     """Find the point closest to the rays of two or more undistorted pixels.
 
     Args:

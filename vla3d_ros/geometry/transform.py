@@ -104,7 +104,8 @@ class Transform:
 
     def apply(self, points: ArrayLike) -> Float:
         """Map (..., 3) points in b, metres, to points in a."""
-        return np.asarray(points, dtype=np.float64) @ self.rotation.T + self.translation
+        mapped: Float = np.asarray(points, dtype=np.float64) @ self.rotation.T + self.translation
+        return mapped
 
     def __matmul__(self, other: Transform) -> Transform:
         return Transform(_orthonormalised(self._matrix @ other.matrix))

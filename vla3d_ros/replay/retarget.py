@@ -43,6 +43,7 @@ _JOINT_STATE_NS = 5_000_000
 _TICK_NS = 20_000_000
 _ARRIVED_MM, _ARRIVED_DEG = 1.0, 0.3
 _MAX_RAMP_S = 15.0
+_VELOCITY_SHARE, _ACCELERATION_SHARE = 0.97, 0.7  # of the planning limits; the rest is for following and catching up
 _GOAL_MM, _GOAL_DEG = 5.0, 1.0
 
 
@@ -210,7 +211,7 @@ def needed_time_scale(demonstration: Demonstration, arm: ArmSpec, execution: Exe
     q = demonstration.q_at(times_ns)
     acceleration = np.abs(np.diff(q, 2, axis=0)) / (step_ns * 1e-9) ** 2
     by_acceleration = math.sqrt(float((acceleration / limits.acceleration).max())) if len(acceleration) else 0.0
-    scale = max(by_velocity, by_acceleration)
+    scale = max(by_velocity / _VELOCITY_SHARE, by_acceleration / math.sqrt(_ACCELERATION_SHARE))
     return 1.0 if scale <= 1.0 else math.ceil(scale * 20.0) / 20.0
 
 

@@ -26,7 +26,7 @@ def plot_retarget(path: Path, title: str, track: RetargetTrack) -> Path | None:
         The file, or None if matplotlib is not installed.
     """
     try:
-        from matplotlib.figure import Figure  # noqa: PLC0415
+        from matplotlib.figure import Figure
     except ImportError:
         return None
     figure = Figure(figsize=(9.0, 6.0), layout="constrained")

@@ -1,6 +1,6 @@
 """Drives managed nodes to active in order, and says which one refused and why.
 
-    python -m vla3d_ros.ros.bring_up /fr3/twin /fr3/camera /fr3/adapter
+python -m vla3d_ros.ros.bring_up /fr3/twin /fr3/camera /fr3/adapter
 """
 
 from __future__ import annotations

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
-from geometry_msgs.msg import Pose, PoseArray, Quaternion, Transform as TransformMsg, TransformStamped, Vector3
+from geometry_msgs.msg import Pose, PoseArray, Quaternion, TransformStamped, Vector3
+from geometry_msgs.msg import Transform as TransformMsg
 from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image, JointState, MultiDOFJointState
 from trajectory_msgs.msg import (
     JointTrajectory as JointTrajectoryMsg,
+)
+from trajectory_msgs.msg import (
     JointTrajectoryPoint,
     MultiDOFJointTrajectory,
     MultiDOFJointTrajectoryPoint,
@@ -213,7 +216,9 @@ def joint_state_to_msg(
     return msg
 
 
-def ee_state_to_msg(states: Sequence[RobotState], base_frame: str, strokes_m: Mapping[str, float]) -> MultiDOFJointState:
+def ee_state_to_msg(
+    states: Sequence[RobotState], base_frame: str, strokes_m: Mapping[str, float]
+) -> MultiDOFJointState:
     """Return end-effector poses and gripper openings of all arms at one stamp.
 
     `<arm>_ee` is the pose in the base frame, `<arm>_finger` has the opening in metres in translation.x.
@@ -276,7 +281,9 @@ def chunk_from_msg(msg: MultiDOFJointTrajectory, strokes_m: Mapping[str, float])
     columns = {name: index for index, name in enumerate(msg.joint_names)}
     _require(columns, [f"{arm}{suffix}" for arm in strokes_m for suffix in (_EE_SUFFIX, _FINGER_SUFFIX)], "chunk")
     if not msg.points or any(len(point.transforms) != len(columns) for point in msg.points):
-        raise ShapeError(f"chunk has {len(msg.points)} points; expected at least 1, each with {len(columns)} transforms")
+        raise ShapeError(
+            f"chunk has {len(msg.points)} points; expected at least 1, each with {len(columns)} transforms"
+        )
     times_ns = np.array([duration_to_ns(point.time_from_start) for point in msg.points])
     dt_ns = int(times_ns[0])
     if dt_ns <= 0 or (np.abs(np.diff(times_ns, prepend=0) - dt_ns) > 1000).any():
@@ -353,7 +360,9 @@ def _stack_from_msgs(transforms: Sequence[TransformMsg], subject: str) -> np.nda
     norms = np.linalg.norm(quaternions, axis=1)
     wrong = np.flatnonzero(~(np.abs(norms - 1.0) <= _QUATERNION_TOLERANCE))
     if wrong.size:
-        raise ShapeError(f"{subject}: quaternions of steps {wrong.tolist()} have norms {norms[wrong].tolist()}; expected 1")
+        raise ShapeError(
+            f"{subject}: quaternions of steps {wrong.tolist()} have norms {norms[wrong].tolist()}; expected 1"
+        )
     stack = np.tile(np.eye(4), (len(transforms), 1, 1))
     stack[:, :3, :3] = Rotation.from_quat(quaternions).as_matrix()
     stack[:, :3, 3] = [(m.translation.x, m.translation.y, m.translation.z) for m in transforms]

@@ -1,6 +1,6 @@
 """One operating-system process of the graph: hosts one or more nodes until it is told to end.
 
-    python -m vla3d_ros.ros.process twin camera --ros-args -r __ns:=/fr3 --params-file world.yaml
+python -m vla3d_ros.ros.process twin camera --ros-args -r __ns:=/fr3 --params-file world.yaml
 """
 
 from __future__ import annotations

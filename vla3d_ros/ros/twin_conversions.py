@@ -23,21 +23,19 @@ def trajectory_command_from_msg(msg: JointTrajectory) -> TrajectoryCommand:
         )
         for point in msg.points
     )
-    return TrajectoryCommand(
-        joint_names=tuple(msg.joint_names), stamp_ns=stamp_to_ns(msg.header.stamp), points=points
-    )
+    return TrajectoryCommand(joint_names=tuple(msg.joint_names), stamp_ns=stamp_to_ns(msg.header.stamp), points=points)
 
 
 def truth_to_msg(truth: Truth, scene: SceneConfig, frame_id: str) -> MarkerArray:
     """Return where the cubes and pads really are, as boxes that RViz and Foxglove can draw."""
     cube_size_m = (scene.cubes.size_m,) * 3
-    markers = []
+    markers: list[Marker] = []
     for kind, objects, colours, size_m in (
         ("cube", truth.cubes, scene.cubes.colours, cube_size_m),
-        ("pad", truth.pads, scene.pads.colours, tuple(scene.pads.size_m)),
+        ("pad", truth.pads, scene.pads.colours, tuple(float(x) for x in scene.pads.size_m)),
     ):
         for name, found in objects.items():
-            marker = _box(found, size_m, colours[name])
+            marker = _box(found, size_m, tuple(float(x) for x in colours[name]))
             marker.header.frame_id, marker.header.stamp = frame_id, stamp_from_ns(truth.stamp_ns)
             marker.ns, marker.id, marker.text = kind, len(markers), name
             markers.append(marker)
@@ -50,7 +48,7 @@ def _box(found: ObjectTruth, size_m: tuple[float, ...], rgb: tuple[float, ...]) 
     marker.pose.orientation = transform.rotation
     position = marker.pose.position
     position.x, position.y, position.z = transform.translation.x, transform.translation.y, transform.translation.z
-    marker.scale.x, marker.scale.y, marker.scale.z = (float(x) for x in size_m)
-    marker.color.r, marker.color.g, marker.color.b = (float(x) for x in rgb[:3])
+    marker.scale.x, marker.scale.y, marker.scale.z = size_m
+    marker.color.r, marker.color.g, marker.color.b = rgb[:3]
     marker.color.a = 1.0
     return marker

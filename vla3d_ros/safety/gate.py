@@ -181,10 +181,13 @@ class SafetyGate:
         return _verdict(reasons, now_ns)
 
     def check_state(self, arm: str, state: RobotState | None, now_ns: int) -> list[Reason]:
-        """Return a reason if the newest measured state of an arm is missing or stale."""
+        """Return a reason if the newest measured state of an arm is missing, stale or from another clock."""
         if state is None:
             return [Reason(check="state_age", message=f"arm '{arm}': no joint state yet")]
         age_s = (now_ns - state.stamp_ns) * 1e-9
+        if age_s < -self._config.max_future_s:
+            text = f"arm '{arm}': joint state is {-1e3 * age_s:.0f} ms ahead of now; the clocks disagree"
+            return [Reason(check="state_age", message=text)]
         if age_s <= self._config.max_state_age_s:
             return []
         limit = f"allowed {1e3 * self._config.max_state_age_s:.0f} ms"

@@ -13,7 +13,8 @@ from control_msgs.action import GripperCommand
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionServer
 from rclpy.action.server import ServerGoalHandle
-from rclpy.clock import Clock as RosClock, ClockType
+from rclpy.clock import Clock as RosClock
+from rclpy.clock import ClockType
 from rclpy.task import Future
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState, MultiDOFJointState
@@ -29,6 +30,7 @@ from vla3d_ros.ros import conversions, qos, twin_conversions
 from vla3d_ros.ros.lifecycle import ManagedNode
 from vla3d_ros.ros.parameters import declare, live_value, parameter
 from vla3d_ros.twin.camera_source import TwinCameraSource
+from vla3d_ros.twin.gripper_controller import GripperState
 from vla3d_ros.twin.judge import Judge
 from vla3d_ros.twin.pacing import Pacing
 from vla3d_ros.twin.runtime import TwinRuntime
@@ -183,7 +185,7 @@ class TwinNode(ManagedNode):
         if self._runtime is None:
             return
         for arm in list(self._gripper_goals):
-            state = self._runtime.call(lambda world, arm=arm: world.gripper_state(arm))
+            state = self._runtime.call(partial(_gripper_state, arm))
             if not state.is_active:
                 self._gripper_goals.pop(arm)[1].set_result(state)
 
@@ -227,3 +229,7 @@ class TwinNode(ManagedNode):
             return False, f"the world stopped: {self._runtime.failure}", {}
         factor = self._runtime.real_time_factor
         return True, "running", {"real_time_factor": f"{factor:.2f}"}
+
+
+def _gripper_state(arm: str, world: TwinWorld) -> GripperState:
+    return world.gripper_state(arm)

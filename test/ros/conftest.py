@@ -1,0 +1,86 @@
+"""One deployment, started as separate processes, seen from outside."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import pytest
+
+pytest.importorskip("rclpy", reason="no ROS 2 in this Python: run 'make setup' or source ROS 2")
+
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+from vla3d_ros.commands.graph import running_graph
+from vla3d_ros.deployment import load_deployment
+from vla3d_ros.evaluation.node import TrialRunner
+from vla3d_ros.resources import config_dir
+from vla3d_ros.ros import qos
+
+WALL_LIMIT_S = 60.0
+
+
+class Ear:
+    """Collects messages of the running graph, spun by the test itself."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.messages: dict[str, list] = defaultdict(list)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(node)
+        self._known: set[str] = set()
+
+    def listen(self, kind: type, topic: str, profile=qos.SENSOR, keep: Callable = lambda msg: msg) -> None:
+        """Append what `keep` makes of every message to `messages[topic]`."""
+        if topic not in self._known:
+            self._known.add(topic)
+            self.node.create_subscription(kind, topic, lambda msg: self.messages[topic].append(keep(msg)), profile)
+
+    def wait(self, is_done: Callable[[], bool], what: str) -> None:
+        """Spin until something is so; fail with its name after a minute of wall time."""
+        deadline = time.monotonic() + WALL_LIMIT_S
+        while not is_done():
+            assert time.monotonic() < deadline, f"waited {WALL_LIMIT_S:g} s in vain for {what}"
+            self._executor.spin_once(timeout_sec=0.05)
+
+    def clear(self) -> None:
+        """Forget what was heard."""
+        self.messages.clear()
+
+
+class Graph:
+    """The running deployment: its processes, a trial runner that can drive it, and an ear."""
+
+    def __init__(self, deployment, supervisor, runner: TrialRunner, ear: Ear) -> None:
+        self.deployment, self.supervisor, self.runner, self.ear = deployment, supervisor, runner, ear
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory) -> Iterator[Graph]:
+    """Bring `fr3_tabletop_twin` up, hand it out, and check that no process is left behind."""
+    run_dir = tmp_path_factory.mktemp("graph")
+    deployment = load_deployment(
+        "fr3_tabletop_twin", config_dir(), {"recorder": {"output_dir": str(run_dir / "bags")}}
+    )
+    with running_graph(deployment, run_dir / "logs", is_private=True) as supervisor:
+        pids = [supervisor.pid(process.name) for process in deployment.processes]
+        runner = TrialRunner(deployment.namespace, lambda: [])
+        node = None
+        try:
+            runner.bring_up(deployment.node_names, lambda name: None)
+            node = rclpy.create_node("ear", start_parameter_services=False)
+            yield Graph(deployment, supervisor, runner, Ear(node))
+        finally:
+            if node is not None:
+                node.destroy_node()
+            runner.close()
+    assert not [pid for pid in pids if _is_alive(pid)]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:  # noqa: PTH123
+            return stat.read().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
