@@ -61,7 +61,7 @@ setup(
         "pin>=2.7",
         "pyyaml>=5.4",
         "rich>=12",
-        "rosbags>=0.10",
+        "rosbags>=0.11.9",  # the first with Writer.abort
         "ruckig>=0.12",
         "scipy>=1.10",
         "setuptools",
@@ -75,6 +75,7 @@ setup(
         # of ruff, hence the cap.
         "dev": [
             "hypothesis>=6.90",
+            "mcap>=1.2",
             "mypy>=1.11",
             "pre-commit>=3",
             "pytest>=7",

@@ -102,7 +102,7 @@ install_package() {
     local extras=twin,dev
     is_ros_sourced || extras+=,ros,interfaces
     say "installing vla3d_ros[$extras] (a minute or two the first time)"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 \
+    PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 \
         --constraint "$venv/constraints.txt" --editable ".[$extras]"
     if ! is_ros_sourced; then
         say "generating tf2_msgs and control_msgs (half a minute)"

@@ -238,7 +238,7 @@ def test_a_chunk_into_the_table_is_stopped_before_it_leaves():
         twist[..., 2] = 0.25 * seconds
         return twist
 
-    robot.stream(2.5, path_from(robot, down))
+    robot.stream(4.0, path_from(robot, down))
     assert robot.pipeline.stop_reason is not None
     assert robot.pipeline.stop_reason.check in ("table", "workspace")
     robot.run(0.2)

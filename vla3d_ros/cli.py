@@ -52,11 +52,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     demo = verbs.add_parser("demo", help="run pick-and-place trials through the whole live graph and write a report")
-    demo.add_argument("--deployment", default="fr3_tabletop_twin", help="default: %(default)s")
-    demo.add_argument("--trials", type=int, default=5, help="default: %(default)s")
-    demo.add_argument("--seed", type=int, default=0, help="seed of the first trial's scene; default: %(default)s")
-    demo.add_argument("--timeout", type=float, default=40.0, metavar="S", help="ROS time a trial may take")
-    demo.add_argument("--required", type=float, default=0.8, help="share of successes for exit code 0")
+    demo.add_argument("--protocol", default="demo", help="name in config/trials; default: %(default)s")
+    demo.add_argument("--deployment", default=None, help="instead of the protocol's")
+    demo.add_argument("--trials", type=_positive, default=None, help="instead of the protocol's")
+    demo.add_argument("--seed", type=int, default=None, help="seed of the first scene, instead of the protocol's")
     _add_outputs(demo)
     demo.set_defaults(run=_demo)
 
@@ -70,8 +69,8 @@ def _add_up(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def _add_evaluate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     evaluate = verbs.add_parser("evaluate", help="run trials in one process, faster than real time, without ROS")
-    evaluate.add_argument("--deployment", default="fr3_tabletop_twin", help="default: %(default)s")
-    evaluate.add_argument("--trials", type=int, default=20, help="default: %(default)s")
+    evaluate.add_argument("--deployment", default=None, help="default: that of config/trials/demo.yaml")
+    evaluate.add_argument("--trials", type=_positive, default=20, help="default: %(default)s")
     evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     evaluate.add_argument("--nudge", type=float, default=0.0, metavar="P", help="chance that the cube is nudged")
     evaluate.add_argument("--latency-ms", type=float, default=40.0, help="from capture to chunk; default: %(default)s")
@@ -83,7 +82,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_retarget(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     retarget = verbs.add_parser("retarget", help="drive the twin with recorded demonstrations of a real arm")
     retarget.add_argument("files", nargs="+", type=Path, metavar="FILE.npy")
-    retarget.add_argument("--deployment", default="fr3_tabletop_twin", help="default: %(default)s")
+    retarget.add_argument("--deployment", default=None, help="default: that of config/trials/demo.yaml")
     _add_outputs(retarget)
     retarget.set_defaults(run=_retarget)
 
@@ -95,6 +94,13 @@ def _add_bench(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     transport.add_argument("--seconds", type=float, default=10.0, help="default: %(default)s")
     transport.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the figures as JSON")
     transport.set_defaults(run=_bench_transport)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is not a positive number")
+    return number
 
 
 def _add_outputs(verb: argparse.ArgumentParser) -> None:

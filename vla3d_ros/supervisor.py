@@ -13,6 +13,8 @@ from types import TracebackType
 from vla3d_ros.deployment import Deployment, ProcessSpec
 
 _GRACE_S = 8.0
+# The linear algebra here is of size 7: more threads only fight for the cores that cameras and policy need.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Supervisor:
@@ -25,7 +27,7 @@ class Supervisor:
     def __init__(self, deployment: Deployment, log_dir: Path, environment: Mapping[str, str]) -> None:
         self._deployment = deployment
         self._log_dir = log_dir
-        self._environment = {**environment, "VLA3D_END_WITH_PARENT": "1", "PYTHONUNBUFFERED": "1"}
+        self._environment = {**_ONE_THREAD, **environment, "VLA3D_END_WITH_PARENT": "1", "PYTHONUNBUFFERED": "1"}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._announced: set[str] = set()
 

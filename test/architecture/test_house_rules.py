@@ -2,10 +2,10 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted((ROOT / "vla3d_ros").rglob("*.py"))
@@ -15,6 +15,7 @@ TESTS = sorted((ROOT / "test").rglob("*.py"))
 LONGEST_FILE_LINES = 400
 LONGEST_FUNCTION_LINES = 60
 TYPICAL_FILE_LINES = 150
+LONGEST_NODE_LINES = 300
 
 DRAWERS = {"utils", "util", "helpers", "helper", "misc", "common"}
 CLASS_SUFFIXES = ("Manager", "Helper", "Util", "Utils", "Handler")
@@ -25,22 +26,35 @@ def name(path: Path) -> str:
 
 
 def robot_names() -> list[str]:
-    return sorted(yaml.safe_load(path.read_text())["name"] for path in (ROOT / "config" / "robots").glob("*.yaml"))
+    return sorted(path.stem for folder in ("config/robots", "urdf") for path in (ROOT / folder).iterdir())
 
 
 def defined_functions(path: Path) -> list[ast.FunctionDef]:
     return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.FunctionDef)]
 
 
-def test_no_robot_is_named_in_python():
+def words_of(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield the line and text of every identifier and string in the code; docstrings may give examples."""
+    tree = ast.parse(path.read_text())
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    examples = {ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, documented)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str(text)) if text not in examples:
+                yield node.lineno, text
+            case ast.Name(id=text) | ast.Attribute(attr=text) | ast.FunctionDef(name=text) | ast.ClassDef(name=text):
+                yield node.lineno, text
+
+
+def test_no_robot_is_named_in_code():
     names = robot_names()
     assert names
     pattern = re.compile(rf"(?<![a-z0-9])({'|'.join(map(re.escape, names))})(?![0-9a-z])", re.IGNORECASE)
     offenders = [
-        f"{name(path)}:{number}: {line.strip()}"
+        f"{name(path)}:{line}: {text}"
         for path in MODULES + LAUNCH_FILES
-        for number, line in enumerate(path.read_text().splitlines(), start=1)
-        if pattern.search(line)
+        for line, text in words_of(path)
+        if pattern.search(text)
     ]
     assert not offenders, "a new arm is one URDF and one YAML; " + "\n".join(offenders)
 
@@ -72,7 +86,9 @@ def test_no_drawer_for_everything():
         f"{name(path)}:{node.lineno} {node.name}"
         for path in MODULES
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ClassDef) and node.name.endswith(CLASS_SUFFIXES)
+        if isinstance(node, ast.ClassDef)
+        and node.name.endswith(CLASS_SUFFIXES)
+        and not any(ast.unparse(base) == "logging.Handler" for base in node.bases)
     ]
     assert not drawers + classes, f"name the thing, not the drawer: {drawers + classes}"
 
@@ -103,7 +119,7 @@ def test_tests_are_sentences(path):
     short = [
         function.name
         for function in defined_functions(path)
-        if function.name.startswith("test_") and len(function.name.split("_")) < 4
+        if function.name.startswith("test_") and len(function.name.split("_")) < 3
     ]
     assert not short, f"say what holds, e.g. test_gate_stops_when_observation_is_stale: {short}"
 
@@ -117,5 +133,5 @@ def test_version_is_the_same_everywhere():
 
 def test_node_files_stay_wiring():
     lengths = {name(path): len(path.read_text().splitlines()) for path in MODULES if path.name == "node.py"}
-    too_long = {path: lines for path, lines in lengths.items() if lines > 250}
-    assert not too_long, f"a node converts and delegates, about 150 lines: {too_long}"
+    too_long = {path: lines for path, lines in lengths.items() if lines > LONGEST_NODE_LINES}
+    assert not too_long, f"a node converts and delegates, in about {TYPICAL_FILE_LINES} lines: {too_long}"

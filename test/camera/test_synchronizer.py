@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vla3d_ros.camera.synchronizer import Synchronizer
 from vla3d_ros.datatypes import CameraImage

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vla3d_ros.errors import ShapeError
 from vla3d_ros.geometry import Transform, project, triangulate, unproject

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
@@ -86,7 +87,7 @@ def test_history_interpolates_and_says_how_far_a_stamp_is_off():
     history.add(10_000_000, Transform.from_rotation(np.eye(3), (0.1, 0, 0)))
     assert history.lookup(5_000_000).translation[0] == pytest.approx(0.05)
     assert history.add(10_000_000, Transform.identity()) is False
-    with pytest.raises(StaleObservationError, match="20.0 ms after the newest"):
+    with pytest.raises(StaleObservationError, match=r"20\.0 ms after the newest"):
         history.lookup(30_000_000)
 
 

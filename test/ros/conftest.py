@@ -60,12 +60,10 @@ class Graph:
 def graph(tmp_path_factory) -> Iterator[Graph]:
     """Bring `fr3_tabletop_twin` up, hand it out, and check that no process is left behind."""
     run_dir = tmp_path_factory.mktemp("graph")
-    deployment = load_deployment(
-        "fr3_tabletop_twin", config_dir(), {"recorder": {"output_dir": str(run_dir / "bags")}}
-    )
+    deployment = load_deployment("fr3_tabletop_twin", config_dir(), {"recorder": {"output_dir": str(run_dir / "bags")}})
     with running_graph(deployment, run_dir / "logs", is_private=True) as supervisor:
         pids = [supervisor.pid(process.name) for process in deployment.processes]
-        runner = TrialRunner(deployment.namespace, lambda: [])
+        runner = TrialRunner(deployment.namespace, list)
         node = None
         try:
             runner.bring_up(deployment.node_names, lambda name: None)

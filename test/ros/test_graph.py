@@ -63,7 +63,10 @@ def assert_inside_limits(graph, joints: list) -> None:
     has_later = over_20_ms < len(stamps)
     seconds = (stamps[over_20_ms[has_later]] - stamps[has_later])[:, None] / S
     ddq = (dq[over_20_ms[has_later]] - dq[has_later]) / seconds
-    assert (np.abs(ddq) <= limits.acceleration).all()
+    worst = np.unravel_index(np.argmax(np.abs(ddq) / limits.acceleration), ddq.shape)
+    at_s = (stamps[-1] - stamps[worst[0]]) / S
+    message = f"{ddq[worst]:.2f} rad/s^2 at joint {worst[1]}, {at_s:.3f} s before the end"
+    assert (np.abs(ddq) <= limits.acceleration).all(), message
 
 
 def test_nodes_carry_the_names_of_the_drawing(graph):

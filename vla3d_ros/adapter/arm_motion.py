@@ -32,7 +32,7 @@ Float = NDArray[np.float64]
 Times = NDArray[np.int64]
 
 _KEEP_PAST_NS = 100_000_000  # knots kept before now: covers clocks that disagree a little and states that lag
-_STOP_LEAD_NS = 4_000_000  # a stop is computed and delivered within this time
+_BRAKING_SHARE = 0.86  # of the acceleration limits: a critically damped servo overshoots a braking ramp by 13.5 %
 _REACHED_RAD = 0.02  # a resting arm this close to its reference continues from the reference
 _ENVELOPE_MARGIN_RAD_S = 0.05
 _SPEED_SHARE = 0.9  # share of the speed limits in space that is planned for
@@ -55,6 +55,7 @@ class MotionConfig:
     velocity_share: float = _setting("Share of the velocity limits to plan for", "", 0.8)
     acceleration_share: float = _setting("Share of the acceleration limits to plan for", "", 0.7)
     max_stop_s: float = _setting("Joints are planned no faster than they can stop in", "s", 0.1)
+    stop_lead_s: float = _setting("A stop is computed, delivered and in force within this time", "s", 0.012)
     home_speed_share: float = _setting("Share of all limits used to go home", "", 0.25)
     gripper_deadband: float = _setting("Smallest change of opening that is sent", "0..1", 0.05)
     memory_s: float = _setting("How long joint states are remembered", "s", 2.0)
@@ -65,20 +66,26 @@ class MotionConfig:
         for name in ("velocity_share", "acceleration_share", "home_speed_share"):
             if not 0.0 < getattr(self, name) <= 1.0:
                 found.append(f"'{name}' is {getattr(self, name)}; expected above 0 and at most 1")
-        for name in ("lead_s", "blend_s", "catch_up_m_s", "catch_up_rad_s", "max_stop_s", "memory_s"):
+        for name in ("lead_s", "blend_s", "catch_up_m_s", "catch_up_rad_s", "max_stop_s", "stop_lead_s", "memory_s"):
             if not getattr(self, name) > 0.0:
                 found.append(f"'{name}' is {getattr(self, name)}; expected above 0")
         return found
 
 
+def braking_limits(limits: JointLimits) -> JointLimits:
+    """Return the limits a stop is computed for, with room left for the servo that follows it."""
+    return replace(limits, acceleration=_BRAKING_SHARE * limits.acceleration)
+
+
 def planning_limits(limits: JointLimits, config: MotionConfig) -> JointLimits:
     """Return the limits to plan for: below the true ones, and slow enough to stop within `max_stop_s`."""
-    ramps_s = 2.0 * limits.acceleration / limits.jerk
-    braking_s = np.maximum(config.max_stop_s - _STOP_LEAD_NS * 1e-9 - ramps_s, 0.01)
+    braking = braking_limits(limits)
+    ramps_s = 2.0 * braking.acceleration / limits.jerk
+    braking_s = np.maximum(config.max_stop_s - config.stop_lead_s - ramps_s, 0.01)
     envelope = limits.envelope
     return replace(
         limits,
-        velocity=np.minimum(config.velocity_share * limits.velocity, limits.acceleration * braking_s),
+        velocity=np.minimum(config.velocity_share * limits.velocity, braking.acceleration * braking_s),
         acceleration=config.acceleration_share * limits.acceleration,
         envelope=replace(envelope, offset=envelope.offset + _ENVELOPE_MARGIN_RAD_S) if envelope else None,
     )
@@ -111,6 +118,7 @@ class ArmMotion:
         self.gripper = GripperSchedule(arm.name, deadband=config.gripper_deadband)
         self._config = config
         self._lead_ns = int(config.lead_s * 1e9)
+        self._stop_lead_ns = round(config.stop_lead_s * 1e9)
         self._executor = ChunkExecutor(
             lead_ns=self._lead_ns,
             blend_ns=int(config.blend_s * 1e9),
@@ -193,10 +201,10 @@ class ArmMotion:
         """Return the trajectory that brings the arm to rest as fast as its limits allow; None if it rests already."""
         if self._executing is None or not self.is_moving(now_ns):
             return None
-        from_ns = now_ns + _STOP_LEAD_NS
+        from_ns = now_ns + self._stop_lead_ns
         prefix = committed_prefix(self._executing, now_ns - _KEEP_PAST_NS, from_ns)
         reference = reference_at(self._executing, from_ns)
-        return join(prefix, stop_trajectory(self.spec.name, reference, self.spec.limits))
+        return join(prefix, stop_trajectory(self.spec.name, reference, braking_limits(self.spec.limits)))
 
     def homing(self, now_ns: int) -> JointTrajectory:
         """Return the trajectory to the home configuration, after braking if the arm moves."""
@@ -244,7 +252,7 @@ class ArmMotion:
     def _brake(
         self, plan: PosePlan, prefix: tuple[Times, Float, Float], start: Reference, fit: KnotFit, now_ns: int
     ) -> PlannedMotion:
-        trajectory = join(prefix, stop_trajectory(self.spec.name, start, self.spec.limits))
+        trajectory = join(prefix, stop_trajectory(self.spec.name, start, braking_limits(self.spec.limits)))
         text = f"arm '{self.spec.name}': chunk cannot be followed within {fit.limiting}; braking until the next chunk"
         held = replace(
             plan,

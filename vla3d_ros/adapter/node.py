@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +25,8 @@ from vla3d_ros.ros import conversions, qos
 from vla3d_ros.ros.grippers import GripperClient
 from vla3d_ros.ros.lifecycle import ManagedNode
 from vla3d_ros.ros.parameters import declare, parameter
+
+_REQUESTS = ("arm", "disarm", "stop", "reset", "home")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,15 +76,8 @@ class AdapterNode(ManagedNode):
         self._tf_publisher = self.create_publisher(TFMessage, "/tf", qos.EVENT)
         self.create_subscription(MultiDOFJointTrajectory, "policy/chunk", self._on_chunk, qos.EVENT)
         self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
-        actions: dict[str, Callable[[int], Execution]] = {
-            "arm": lambda now_ns: self._pipeline.arm(now_ns),
-            "disarm": lambda now_ns: self._pipeline.disarm(now_ns),
-            "stop": lambda now_ns: self._pipeline.stop("operator: stop service called", now_ns),
-            "reset": lambda now_ns: self._pipeline.reset(now_ns),
-            "home": lambda now_ns: self._pipeline.home(now_ns),
-        }
-        for name, action in actions.items():
-            self.create_service(Trigger, f"~/{name}", partial(self._on_trigger, action))
+        for name in _REQUESTS:
+            self.create_service(Trigger, f"~/{name}", partial(self._on_request, name))
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / self._settings.tick_hz, self._on_tick, clock=steady)
 
@@ -125,13 +119,14 @@ class AdapterNode(ManagedNode):
         if self._is_active:
             self._carry_out(self._pipeline.on_tick(self.now_ns))
 
-    def _on_trigger(
-        self, action: Callable[[int], Execution], request: Trigger.Request, response: Trigger.Response
-    ) -> Trigger.Response:
+    def _on_request(self, name: str, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         if not self._is_active:
             response.success, response.message = False, "the adapter is not active; bring it up first"
             return response
-        execution = action(self.now_ns)
+        if name == "stop":
+            execution = self._pipeline.stop("operator: stop service called", self.now_ns)
+        else:
+            execution = getattr(self._pipeline, name)(self.now_ns)
         self._carry_out(execution)
         response.success, response.message = execution.accepted, execution.message
         self.get_logger().info(execution.message)

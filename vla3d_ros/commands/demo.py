@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from rich.table import Table
 from vla3d_ros.commands.graph import running_graph
 from vla3d_ros.deployment import Deployment, load_deployment
 from vla3d_ros.evaluation.live_trials import LiveStatus, LiveTrial, run_live_trial
+from vla3d_ros.evaluation.protocol import TrialProtocol, load_protocol
 from vla3d_ros.evaluation.report import write_report, write_trials_json
 from vla3d_ros.evaluation.trial import TrialResult
 from vla3d_ros.resources import config_dir
@@ -27,31 +29,39 @@ def demo(options: argparse.Namespace, run_dir: Path, console: Console) -> int:
         0 if at least the required share of trials succeeded, else 1.
     """
     started = time.monotonic()
+    protocol = _protocol(options)
     overrides = {"recorder": {"output_dir": str((run_dir / "bags").resolve())}}
-    deployment = load_deployment(options.deployment, config_dir(), overrides)
+    deployment = load_deployment(protocol.deployment, config_dir(), overrides)
     console.print(f"[bold]{deployment.name}[/] · {deployment.description}")
     trials: list[LiveTrial] = []
     try:
         with running_graph(deployment, run_dir / "logs", is_private=True) as supervisor:
-            _run_trials(deployment, supervisor, options, console, trials)
+            _run_trials(deployment, supervisor, protocol, console, trials)
     finally:
         results = [_result(trial, run_dir) for trial in trials]
         if results:
             results = list(_write(deployment, results, run_dir, options.json, console))
     successes = sum(result.is_success for result in results)
     console.print(_table(results))
-    has_passed = successes >= options.required * options.trials
+    has_passed = successes >= protocol.required_share * protocol.trials
     word = "[green]passed[/]" if has_passed else "[red]failed[/]"
     console.print(f"report: {run_dir / 'report.html'}")
     seconds = time.monotonic() - started
-    console.print(f"demo {word}: {successes} of {options.trials} trials succeeded in {seconds:.0f} s")
+    console.print(f"demo {word}: {successes} of {protocol.trials} trials succeeded in {seconds:.0f} s")
     return 0 if has_passed else 1
+
+
+def _protocol(options: argparse.Namespace) -> TrialProtocol:
+    """Return the protocol with what the command line says instead."""
+    protocol = load_protocol(options.protocol, config_dir())
+    given = {name: getattr(options, name) for name in ("deployment", "trials", "seed")}
+    return replace(protocol, **{name: value for name, value in given.items() if value is not None})
 
 
 def _run_trials(
     deployment: Deployment,
     supervisor: Supervisor,
-    options: argparse.Namespace,
+    protocol: TrialProtocol,
     console: Console,
     trials: list[LiveTrial],
 ) -> None:
@@ -61,10 +71,10 @@ def _run_trials(
     runner = TrialRunner(deployment.namespace, supervisor.dead_processes)
     try:
         with Progress(*columns, console=console) as progress:
-            task = progress.add_task("trials", total=options.trials, line="bringing up")
+            task = progress.add_task("trials", total=protocol.trials, line="bringing up")
             names = deployment.node_names
             runner.bring_up(names, lambda node: progress.update(task, line=f"active: {node}"))
-            for index in range(options.trials):
+            for index in range(protocol.trials):
                 number = index + 1
 
                 def show(instruction: str, status: LiveStatus, sim_s: float, number: int = number) -> None:
@@ -72,8 +82,8 @@ def _run_trials(
                     progress.update(task, line=line)
 
                 progress.update(task, line=f"trial {number}: going home")
-                seed = options.seed + index
-                trial = run_live_trial(runner, trial=number, seed=seed, timeout_s=options.timeout, on_status=show)
+                seed = protocol.seed + index
+                trial = run_live_trial(runner, trial=number, seed=seed, timeout_s=protocol.timeout_s, on_status=show)
                 trials.append(trial)
                 progress.update(task, completed=number)
                 mark = "[green]✓[/]" if trial.outcome == "success" else "[red]✗[/]"

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from vla3d_ros.deployment import Deployment, load_deployment
 from vla3d_ros.errors import ConfigError
 from vla3d_ros.evaluation.batch import run_batch
+from vla3d_ros.evaluation.protocol import load_protocol
 from vla3d_ros.evaluation.report import write_trials_json
 from vla3d_ros.evaluation.statistics import wilson_interval
 from vla3d_ros.evaluation.trial import TrialResult
@@ -45,7 +46,8 @@ def trial_setup(deployment: Deployment, *, latency_ms: float, nudge_share: float
 
 def evaluate(options: argparse.Namespace, run_dir: Path, console: Console) -> int:
     """Run a batch, print successes with their interval and the failures, write `trials.json`."""
-    deployment = load_deployment(options.deployment, config_dir())
+    name = options.deployment or load_protocol("demo", config_dir()).deployment
+    deployment = load_deployment(name, config_dir())
     setup = trial_setup(deployment, latency_ms=options.latency_ms, nudge_share=float(options.nudge))
     started = time.monotonic()
     with Progress(console=console) as progress:

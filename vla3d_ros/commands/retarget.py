@@ -12,6 +12,7 @@ from rich.markup import escape
 from vla3d_ros.camera.rig import load_rig
 from vla3d_ros.deployment import load_deployment
 from vla3d_ros.errors import ConfigError, RecordingError, join_problems
+from vla3d_ros.evaluation.protocol import load_protocol
 from vla3d_ros.execution import ExecutionConfig
 from vla3d_ros.replay.retarget import RetargetSetup
 from vla3d_ros.replay.retarget import retarget as retarget_files
@@ -28,7 +29,8 @@ def retarget(options: argparse.Namespace, run_dir: Path, console: Console) -> in
     missing = [f"{path} does not exist" for path in options.files if not path.is_file()]
     if missing:
         raise RecordingError(join_problems("demonstrations", missing))
-    deployment = load_deployment(options.deployment, config_dir())
+    name = options.deployment or load_protocol("demo", config_dir()).deployment
+    deployment = load_deployment(name, config_dir())
     if "twin" not in deployment.parameters:
         raise ConfigError(f"deployment '{deployment.name}' has no twin; retargeting needs one")
     setup = RetargetSetup(

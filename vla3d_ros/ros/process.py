@@ -30,6 +30,7 @@ NODES = {
 }
 _NEEDS_CAMERA_SOURCES = ("twin", "camera")
 _SPIN_S = 0.1
+_SWITCH_INTERVAL_S = 0.001  # threads of one process (physics, capture, callbacks) wait less for one another
 _PR_SET_PDEATHSIG = 1
 
 
@@ -38,6 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else argv
     names = arguments[: arguments.index("--ros-args")] if "--ros-args" in arguments else arguments
     _end_with_parent()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     ended = _catch_signals()
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     nodes: list[ManagedNode] = []

@@ -54,7 +54,7 @@ class TwinNodeParameters:
     path_tolerance_rad: float = parameter("Path tolerance of the trajectory controllers", unit="rad", default=0.2)
     real_time_factor: float = parameter("Fastest world speed relative to the wall clock", default=1.0)
     state_hz: float = parameter("Rate of joint_states and of /clock", unit="Hz", default=200.0)
-    max_state_lag_s: float = parameter("The world waits for an adapter further behind", unit="s", default=0.03)
+    max_state_lag_s: float = parameter("The world waits for an adapter further behind", unit="s", default=0.01)
     max_chunk_lag_s: float = parameter("The world waits for a policy further behind", unit="s", default=0.15)
     truth_hz: float = parameter("Rate of /twin/truth", unit="Hz", default=20.0)
 

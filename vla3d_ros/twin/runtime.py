@@ -51,7 +51,6 @@ class TwinRuntime:
         world: TwinWorld,
         *,
         real_time_factor: float = 1.0,
-        camera_hz: float | None = None,
         state_hz: float = 200.0,
         on_clock: Callable[[int], None] | None = None,
         on_joint_state: Callable[[JointSample], None] | None = None,
@@ -63,7 +62,6 @@ class TwinRuntime:
         Args:
             world: The world; not to be touched by anyone else between `start` and `stop`.
             real_time_factor: Speed asked for; the measured one is `real_time_factor`.
-            camera_hz: Sets of images per simulated second; None = the rig's rate.
             state_hz: Calls of `on_clock` and of `on_joint_state` per simulated second.
             on_clock: Gets the simulated time in ns, in the physics thread; must be quick.
             on_joint_state: Gets all joints, in the physics thread; must be quick.
@@ -73,7 +71,7 @@ class TwinRuntime:
         self._pacing = pacing
         self._world = world
         self._asked_factor = real_time_factor
-        self._cameras = _Ticker(world.time_ns, camera_hz or world.rig.rate_hz)
+        self._cameras = _Ticker(world.time_ns, world.rig.rate_hz)
         self._states_due = _Ticker(world.time_ns, state_hz)
         self._on_clock, self._on_joint_state, self._on_failure = on_clock, on_joint_state, on_failure
         self._calls: queue.SimpleQueue[tuple[Callable[[TwinWorld], Any], Future[Any]]] = queue.SimpleQueue()
