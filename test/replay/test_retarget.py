@@ -1,5 +1,6 @@
 """A demonstration comes back from the twin through chunks, adapter and safety."""
 
+import importlib.util
 import json
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 
 from vla3d_ros.execution import ExecutionConfig
 
-pytest.importorskip("mujoco")
+if importlib.util.find_spec("mujoco") is None:
+    pytest.skip("mujoco is not installed: pip install .[twin]", allow_module_level=True)
 
 from vla3d_ros.camera.rig import load_rig
 from vla3d_ros.replay.demonstration import load_demonstration
