@@ -11,10 +11,13 @@ from sensor_msgs.msg import CameraInfo, Image, JointState
 from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
+from vla3d_ros.errors import TransportError
 from vla3d_ros.evaluation.live_trials import run_live_trial
 from vla3d_ros.recording.bag_reader import BagReader
 from vla3d_ros.ros import qos
 from vla3d_ros.ros.conversions import stamp_to_ns
+from vla3d_ros.ros.domain import check_nodes_absent
+from vla3d_ros.ros.graph import running_nodes
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -170,6 +173,27 @@ def test_a_trial_succeeds_and_its_bag_holds_everything(graph):
         "/tf", "/tf_static", "/diagnostics",
     ):  # fmt: skip
         assert counts.get(topic, 0) >= 1, f"{topic} is not in the bag"
+
+
+def test_an_unknown_colour_leaves_the_policy_idle_and_says_what_it_knows(graph):
+    ear = graph.ear
+    heard: list[str] = []
+    graph.ear.node.create_subscription(
+        DiagnosticArray,
+        "/diagnostics",
+        lambda msg: heard.extend(status.message for status in msg.status if status.name == "/fr3/policy"),
+        qos.EVENT,
+    )
+    graph.runner.instruct("pick up the pink cube and place it on the cyan pad")
+    ear.wait(lambda: any("pink" in message for message in heard), "the policy to object")
+    objection = next(message for message in heard if "pink" in message)
+    assert all(colour in objection for colour in ("red", "green", "blue", "yellow"))
+    graph.runner.instruct("")
+
+
+def test_a_second_graph_in_the_same_domain_is_refused(graph):
+    with pytest.raises(TransportError, match=r"node '/fr3/adapter' is already running; .*ROS_DOMAIN_ID"):
+        check_nodes_absent(running_nodes(2.0), graph.deployment.node_names, domain_id=0)
 
 
 def test_the_stop_service_halts_the_arm_within_100_ms_inside_its_limits(graph):

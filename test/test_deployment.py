@@ -1,0 +1,77 @@
+"""Bad deployments are refused with the thing, the value, the alternatives and the remedy."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from vla3d_ros.deployment import load_deployment
+from vla3d_ros.errors import ConfigError
+from vla3d_ros.evaluation.protocol import load_protocol
+
+CONFIG = Path(__file__).parents[1] / "config"
+SHIPPED = sorted(path.stem for path in (CONFIG / "deployments").glob("*.yaml"))
+
+
+def written(tmp_path: Path, **changes) -> str:
+    content = yaml.safe_load((CONFIG / "deployments" / "fr3_tabletop_twin.yaml").read_text())
+    for key, value in changes.items():
+        if value is None:
+            content.pop(key)
+        else:
+            content[key] = value
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_deployment_loads(name):
+    deployment = load_deployment(name, CONFIG)
+    assert deployment.node_names
+    assert yaml.safe_load(deployment.parameter_file_text())
+
+
+def test_an_unknown_deployment_names_the_known_ones():
+    with pytest.raises(ConfigError, match=r"unknown deployment 'fr4': expected one of .*fr3_tabletop_twin"):
+        load_deployment("fr4", CONFIG)
+
+
+def test_unknown_and_missing_keys_are_all_listed(tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        load_deployment(written(tmp_path, robto="fr3", robot=None, rig=None), CONFIG)
+    text = str(refused.value)
+    assert "unknown key 'robto'" in text and "missing key 'robot'" in text and "missing key 'rig'" in text
+
+
+def test_a_node_in_two_processes_or_in_none_is_refused(tmp_path):
+    processes = [{"name": "a", "nodes": ["twin", "camera"]}, {"name": "b", "nodes": ["camera"]}]
+    with pytest.raises(ConfigError) as refused:
+        load_deployment(written(tmp_path, processes=processes), CONFIG)
+    assert "node 'camera' is in two processes" in str(refused.value)
+    assert "node 'policy' is in no process" in str(refused.value)
+
+
+def test_an_unknown_robot_or_rig_names_the_known_ones(tmp_path):
+    with pytest.raises(ConfigError, match=r"fr4\.yaml does not exist; available robots: .*fr3"):
+        load_deployment(written(tmp_path, robot="fr4"), CONFIG)
+    with pytest.raises(ConfigError, match=r"available: .*tabletop_twin"):
+        load_deployment(written(tmp_path, rig="kitchen"), CONFIG)
+
+
+def test_overrides_replace_single_parameters():
+    deployment = load_deployment("fr3_tabletop_twin", CONFIG, {"adapter": {"dry_run": True}})
+    assert deployment.parameters["adapter"]["dry_run"] is True
+    assert deployment.parameters["adapter"]["execution"]["gate"]["table_z_m"] == 0.0
+
+
+def test_the_policy_is_told_names_frames_and_strokes_and_nothing_else():
+    deployment = load_deployment("fr3_tabletop_twin", CONFIG)
+    told = set(deployment.parameters["policy"]) - {"backend", "backend_config"}
+    assert told == {"base_frame", "arm_names", "ee_frames", "gripper_strokes_m", "joint_counts", "joint_names"}
+
+
+def test_the_demo_protocol_loads_and_an_unknown_one_is_refused():
+    assert load_protocol("demo", CONFIG).deployment in SHIPPED
+    with pytest.raises(ConfigError, match=r"unknown trial protocol 'marathon': expected one of .*demo"):
+        load_protocol("marathon", CONFIG)
