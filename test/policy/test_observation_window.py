@@ -68,6 +68,15 @@ def test_an_observation_waits_until_the_robot_state_covers_its_stamp(window):
     assert window.take("go") is not None
 
 
+def test_a_set_from_before_the_first_robot_state_is_passed_over(window):
+    window.add_robot_state(state(110))
+    window.add_robot_state(state(200))
+    for stamp_ms in (100, 133):
+        for camera in ("head", "wrist"):
+            window.add_image(image(camera, stamp_ms))
+    assert window.take("go").stamp_ns == 133 * MS
+
+
 def test_the_newest_complete_set_wins_and_overtaken_and_lost_sets_are_counted(window):
     window.add_robot_state(state(0))
     window.add_robot_state(state(500))

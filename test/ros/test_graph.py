@@ -12,7 +12,7 @@ from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from vla3d_ros.errors import TransportError
-from vla3d_ros.evaluation.live_trials import run_live_trial
+from vla3d_ros.evaluation.live_trials import go_home, run_live_trial
 from vla3d_ros.recording.bag_reader import BagReader
 from vla3d_ros.ros import qos
 from vla3d_ros.ros.conversions import stamp_to_ns
@@ -43,8 +43,7 @@ def joints_of(msg: JointState) -> tuple[int, np.ndarray, np.ndarray]:
 def start_moving(graph, seed: int) -> None:
     """Home, place, arm and instruct, and wait until the arm is on its way."""
     runner, ear = graph.runner, graph.ear
-    runner.instruct("")
-    runner.reset_stop()
+    go_home(runner)
     instruction = runner.place(seed)
     runner.arm()
     runner.instruct(instruction)

@@ -109,7 +109,7 @@ def run_live_trial(
     Raises:
         TrialError: If the graph refuses or falls silent.
     """
-    _go_home(session)
+    go_home(session)
     instruction = session.place(seed)
     _let_pass(session, _SETTLE_S)  # images of the last scene are still on their way
     bag = session.start_recording()
@@ -135,8 +135,12 @@ def run_live_trial(
     )
 
 
-def _go_home(session: LiveSession) -> None:
-    """Bring the arm home through the same gate as everything else, and wait until it rests there."""
+def go_home(session: LiveSession) -> None:
+    """Bring the arm home through the same gate as everything else, and wait until it rests there, disarmed.
+
+    Raises:
+        TrialError: If the graph refuses, or the arm does not come to rest.
+    """
     session.instruct("")
     session.disarm()
     if session.status().stop_reason:

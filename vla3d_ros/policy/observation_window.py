@@ -39,6 +39,10 @@ class RobotStateHistory:
         """The newest state."""
         return self._states[-1] if self._states else None
 
+    def covers(self, stamp_ns: int) -> bool:
+        """Whether the state at a time is known."""
+        return bool(self._states) and self._states[0].stamp_ns <= stamp_ns <= self._states[-1].stamp_ns
+
     def lookup(self, stamp_ns: int) -> RobotState:
         """Return the state at a time: joints and opening linear, pose along the screw.
 
@@ -47,9 +51,9 @@ class RobotStateHistory:
         """
         if not self._states:
             raise StaleObservationError("no robot state yet; is the adapter active and is joint_states published?")
-        if not self._states[0].stamp_ns <= stamp_ns <= self._states[-1].stamp_ns:
-            gap_ms = (stamp_ns - self._states[-1].stamp_ns) / 1e6
-            raise StaleObservationError(f"robot state at {stamp_ns} ns is {gap_ms:.1f} ms after the newest known one")
+        if not self.covers(stamp_ns):
+            first_ns, last_ns = self._states[0].stamp_ns, self._states[-1].stamp_ns
+            raise StaleObservationError(f"no robot state at {stamp_ns} ns: known are {first_ns} to {last_ns} ns")
         upper = bisect_left(self._states, stamp_ns, key=lambda state: state.stamp_ns)
         after = self._states[upper]
         if after.stamp_ns == stamp_ns:
@@ -177,10 +181,8 @@ class ObservationWindow:
         )
 
     def _is_ready(self, stamp_ns: int) -> bool:
-        for history in self._histories.values():
-            newest = history.newest
-            if newest is None or newest.stamp_ns < stamp_ns:
-                return False
+        if not all(history.covers(stamp_ns) for history in self._histories.values()):
+            return False
         views = len(self._pending[stamp_ns])
         is_overdue = self._newest_image_ns - stamp_ns > self._grace_ns
         return views == len(self._cameras) or (is_overdue and views >= self._min_views)
