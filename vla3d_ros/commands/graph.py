@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vla3d_ros.deployment import Deployment
-from vla3d_ros.ros.domain import check_nodes_absent, claimed_domain
+from vla3d_ros.ros.domain import check_nodes_absent, claimed_domain, claimed_namespace
 from vla3d_ros.ros.environment import prepare_environment
 from vla3d_ros.ros.transport import check_transport
 from vla3d_ros.supervisor import Supervisor
@@ -38,12 +38,14 @@ def running_graph(deployment: Deployment, log_dir: Path, *, is_private: bool) ->
             os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         prepare_environment()
         check_transport(os.environ, participants=len(deployment.processes) + 1)
-        _check_alone(deployment)
+        domain_id = int(os.environ.get("ROS_DOMAIN_ID") or 0)
+        stack.enter_context(claimed_namespace(domain_id, deployment.namespace))
+        _check_alone(deployment, domain_id)
         yield stack.enter_context(Supervisor(deployment, log_dir, os.environ))
 
 
-def _check_alone(deployment: Deployment) -> None:
+def _check_alone(deployment: Deployment, domain_id: int) -> None:
+    """Look for the same nodes on other machines, or started by other means."""
     from vla3d_ros.ros.graph import running_nodes  # needs rclpy, which the environment has to be prepared for
 
-    domain_id = int(os.environ.get("ROS_DOMAIN_ID") or 0)
     check_nodes_absent(running_nodes(_DISCOVERY_S), deployment.node_names, domain_id)

@@ -60,6 +60,29 @@ def claimed_domain(candidates: Collection[int]) -> Iterator[int]:
     )
 
 
+@contextlib.contextmanager
+def claimed_namespace(domain_id: int, namespace: str) -> Iterator[None]:
+    """Hold a robot's namespace in a domain, so that this machine never runs the same graph twice.
+
+    Args:
+        domain_id: The ROS domain.
+        namespace: The robot's namespace, without slashes.
+
+    Raises:
+        TransportError: If another process of this machine holds it.
+    """
+    lock_path = Path(tempfile.gettempdir()) / f"vla3d_ros_graph_{domain_id}_{namespace.replace('/', '_')}.lock"
+    with lock_path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TransportError(
+                f"ROS domain {domain_id} is in use: namespace '/{namespace}' is already running on this machine; "
+                "stop the other bring-up, or choose another domain with ROS_DOMAIN_ID=<n>"
+            ) from error
+        yield
+
+
 def check_nodes_absent(running: Collection[str], planned: Collection[str], domain_id: int) -> None:
     """Refuse to start a graph beside a copy of itself.
 
