@@ -32,6 +32,7 @@ _NEEDS_CAMERA_SOURCES = ("twin", "camera")
 _SPIN_S = 0.1
 _SWITCH_INTERVAL_S = 0.001  # threads of one process (physics, capture, callbacks) wait less for one another
 _PR_SET_PDEATHSIG = 1
+_ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -54,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
         pass
     finally:
         _end(nodes)
+        for number in _ENDING_SIGNALS:  # a second one must not meet a half-finalised interpreter
+            signal.signal(number, signal.SIG_IGN)
     return 0
 
 
@@ -92,8 +95,8 @@ def _catch_signals() -> Callable[[], bool]:
     def remember(number: int, frame: FrameType | None) -> None:
         received.append(number)
 
-    signal.signal(signal.SIGINT, remember)
-    signal.signal(signal.SIGTERM, remember)
+    for number in _ENDING_SIGNALS:
+        signal.signal(number, remember)
     return lambda: bool(received)
 
 
