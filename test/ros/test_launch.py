@@ -7,11 +7,12 @@ import time
 
 import pytest
 
-launch_pytest = pytest.importorskip(
+pytest.importorskip(
     "launch_pytest",
     reason="launch and launch_pytest are not on the package index; run this where an apt ROS 2 is sourced",
 )
 
+import launch_pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from launch import LaunchDescription
 from launch.actions import IncludeLaunchDescription
