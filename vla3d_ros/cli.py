@@ -16,12 +16,15 @@ from vla3d_ros import __version__
 from vla3d_ros.errors import Vla3dError
 
 _INTERRUPTED = 130
+_PLAIN_WIDTH = 160  # when the output is a file or a pipe
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb; errors a user can act on are one red paragraph and exit code 2, not a traceback."""
     options = _parser().parse_args(argv)
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PLAIN_WIDTH)
     signal.signal(signal.SIGTERM, _as_interrupt)
     signal.signal(signal.SIGINT, _as_interrupt)  # also when a shell started us in the background
     try:
@@ -72,7 +75,9 @@ def _add_evaluate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     evaluate.add_argument("--deployment", default=None, help="default: that of config/trials/demo.yaml")
     evaluate.add_argument("--trials", type=_positive, default=20, help="default: %(default)s")
     evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    evaluate.add_argument("--nudge", type=float, default=0.0, metavar="P", help="chance that the cube is nudged")
+    evaluate.add_argument(
+        "--nudge", type=float, default=0.0, metavar="P", help="share of trials with a nudged cube, 0 to 1"
+    )
     evaluate.add_argument("--latency-ms", type=float, default=40.0, help="from capture to chunk; default: %(default)s")
     evaluate.add_argument("--processes", type=int, default=1, help="default: %(default)s")
     _add_outputs(evaluate)

@@ -46,6 +46,9 @@ def demo(options: argparse.Namespace, run_dir: Path, console: Console) -> int:
     has_passed = successes >= protocol.required_share * protocol.trials
     word = "[green]passed[/]" if has_passed else "[red]failed[/]"
     console.print(f"report: {run_dir / 'report.html'}")
+    if trials:
+        factor = sum(trial.sim_s for trial in trials) / sum(trial.wall_s for trial in trials)
+        console.print(f"real-time factor: {factor:.2f} (ROS seconds per wall second during the trials)")
     seconds = time.monotonic() - started
     console.print(f"demo {word}: {successes} of {protocol.trials} trials succeeded in {seconds:.0f} s")
     return 0 if has_passed else 1

@@ -40,7 +40,7 @@ def trial_setup(deployment: Deployment, *, latency_ms: float, nudge_share: float
         policy_factory=partial(load_backend, policy["backend"], policy["backend_config"]),
         execution=ExecutionConfig.from_mapping(deployment.parameters["adapter"]["execution"]),
         latency_ms=latency_ms,
-        is_nudged=nudge_share > 0,
+        nudge_share=nudge_share,
     )
 
 
@@ -48,7 +48,9 @@ def evaluate(options: argparse.Namespace, run_dir: Path, console: Console) -> in
     """Run a batch, print successes with their interval and the failures, write `trials.json`."""
     name = options.deployment or load_protocol("demo", config_dir()).deployment
     deployment = load_deployment(name, config_dir())
-    setup = trial_setup(deployment, latency_ms=options.latency_ms, nudge_share=float(options.nudge))
+    if not 0.0 <= options.nudge <= 1.0:
+        raise ConfigError(f"--nudge is {options.nudge:g}; expected a share from 0 to 1")
+    setup = trial_setup(deployment, latency_ms=options.latency_ms, nudge_share=options.nudge)
     started = time.monotonic()
     with Progress(console=console) as progress:
         task = progress.add_task(f"{options.trials} trials", total=options.trials)

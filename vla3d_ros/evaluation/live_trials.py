@@ -78,7 +78,7 @@ class LiveSession(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveTrial:
-    """One live trial as it went. `sim_s` is on the ROS clock."""
+    """One live trial as it went. `sim_s` is on the ROS clock, `wall_s` on the wall."""
 
     trial: int
     seed: int
@@ -86,6 +86,7 @@ class LiveTrial:
     outcome: str
     reason: str
     sim_s: float
+    wall_s: float
     bag: Path
 
 
@@ -115,9 +116,10 @@ def run_live_trial(
     bag = session.start_recording()
     try:
         session.arm()
-        start_ns = session.status().now_ns
+        start_ns, start_wall_s = session.status().now_ns, time.monotonic()
         session.instruct(instruction)
         status = _wait_for_outcome(session, instruction, start_ns, timeout_s, on_status)
+        wall_s = time.monotonic() - start_wall_s
     finally:
         session.instruct("")
         _let_pass(session, _SETTLE_S)  # so are chunks
@@ -131,6 +133,7 @@ def run_live_trial(
         outcome=outcome,
         reason=reason,
         sim_s=(status.now_ns - start_ns) / 1e9,
+        wall_s=wall_s,
         bag=bag,
     )
 

@@ -36,7 +36,8 @@ class TrialSetup:
     """What a trial is made of.
 
     policy_factory builds the policy (picklable, for runs in several processes). A chunk is delivered `latency_ms` of
-    world time after its observation's stamp. With `is_nudged` the named cube is pushed aside as the arm comes near.
+    world time after its observation's stamp. In a share `nudge_share` of the trials the named cube is pushed aside as
+    the arm comes near.
     """
 
     robot_file: Path
@@ -45,7 +46,7 @@ class TrialSetup:
     policy_factory: Callable[[], PolicyBackend]
     execution: ExecutionConfig
     latency_ms: float = 40.0
-    is_nudged: bool = False
+    nudge_share: float = 0.0
     joint_state_hz: float = 200.0
 
 
@@ -91,7 +92,9 @@ class TrialLoop:
         self._scene: SceneConfig = load_scene(setup.scene_file)
         self.world = TwinWorld(self._embodiment, self._rig, self._scene)
         self.trial = self.world.place(generator)
-        self._nudge: Nudge | None = draw_nudge(self._scene, self.trial, generator) if setup.is_nudged else None
+        self._nudge: Nudge | None = None
+        if generator.random() < setup.nudge_share:
+            self._nudge = draw_nudge(self._scene, self.trial, generator)
         self._renderer = TwinRenderer(self.world.model, self._rig.cameras)
         self.pipeline = ExecutionPipeline(self._embodiment, setup.execution)
         self._policy = setup.policy_factory()
