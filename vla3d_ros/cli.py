@@ -76,7 +76,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     evaluate.add_argument("--trials", type=_positive, default=20, help="default: %(default)s")
     evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     evaluate.add_argument(
-        "--nudge", type=float, default=0.0, metavar="P", help="share of trials with a nudged cube, 0 to 1"
+        "--nudge", type=float, default=0.0, metavar="P", help="share of trials with a nudge, 0 to 1"
     )
     evaluate.add_argument("--latency-ms", type=float, default=40.0, help="from capture to chunk; default: %(default)s")
     evaluate.add_argument("--processes", type=int, default=1, help="default: %(default)s")
