@@ -17,7 +17,7 @@ TAPS = {"recording", "replay", "evaluation", "console", "teleop", "training"}
 ROS_WRAPPED = {"ros"}
 TOP = {"deployment", "supervisor", "commands", "cli"}
 
-LEVELS = [{"errors"}, {"resources", "geometry"}, {"datatypes"}, ROOMS, COMPOSED, TAPS, ROS_WRAPPED, {"node"}, TOP]
+LEVELS = [{"errors"}, {"resources", "geometry"}, {"datatypes"}, {"state_history"}, ROOMS, COMPOSED, TAPS, ROS_WRAPPED, {"node"}, TOP]
 ROS_NAMES = {"rclpy", "tf2_ros", "launch", "launch_ros", "std_srvs", "builtin_interfaces", "rcl_interfaces"}
 
 # Where an outside package may be imported: path prefixes below the package.

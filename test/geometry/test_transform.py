@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
-from vla3d_ros.errors import ShapeError, StaleObservationError
-from vla3d_ros.geometry import PoseHistory, Transform, blend_transforms, exp_se3, interpolate_transforms, log_se3
+from vla3d_ros.errors import ShapeError
+from vla3d_ros.geometry import Transform, blend_transforms, exp_se3, interpolate_transforms, log_se3
 
 twists = arrays(np.float64, 6, elements=st.floats(-1.5, 1.5))
 
@@ -79,20 +79,3 @@ def test_track_interpolation_hits_its_samples_and_refuses_to_extrapolate():
     assert np.allclose(interpolate_transforms(stamps, poses, stamps), poses, atol=1e-12)
     with pytest.raises(ShapeError, match="outside the track"):
         interpolate_transforms(stamps, poses, [31])
-
-
-def test_history_interpolates_and_says_how_far_a_stamp_is_off():
-    history = PoseHistory(duration_ns=1_000_000_000)
-    history.add(0, Transform.identity())
-    history.add(10_000_000, Transform.from_rotation(np.eye(3), (0.1, 0, 0)))
-    assert history.lookup(5_000_000).translation[0] == pytest.approx(0.05)
-    assert history.add(10_000_000, Transform.identity()) is False
-    with pytest.raises(StaleObservationError, match=r"20\.0 ms after the newest"):
-        history.lookup(30_000_000)
-
-
-def test_history_forgets_what_is_older_than_its_duration():
-    history = PoseHistory(duration_ns=10)
-    for stamp_ns in range(0, 100, 5):
-        history.add(stamp_ns, Transform.identity())
-    assert len(history) == 3

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +10,8 @@ from numpy.typing import NDArray
 
 from vla3d_ros.adapter.embodiment import ArmSpec
 from vla3d_ros.datatypes import RobotState
-from vla3d_ros.errors import StaleObservationError
 from vla3d_ros.geometry import Transform
+from vla3d_ros.state_history import RobotStateHistory
 
 Float = NDArray[np.float64]
 
@@ -42,17 +40,15 @@ class ArmStateEstimator:
         """
         self._arm = arm
         self._forward = forward
-        self._memory_ns = memory_ns
         self._fingers = arm.gripper.joint_names if arm.gripper else ()
         self._known: dict[str, _JointReading] = {}
         self._fresh: set[str] = set()
-        self._states: deque[RobotState] = deque()
-        self._stamps_ns: deque[int] = deque()
+        self._history = RobotStateHistory(memory_ns=memory_ns)
 
     @property
     def latest(self) -> RobotState | None:
         """The newest complete state."""
-        return self._states[-1] if self._states else None
+        return self._history.newest
 
     @property
     def missing(self) -> tuple[str, ...]:
@@ -61,8 +57,9 @@ class ArmStateEstimator:
 
     def clear(self) -> None:
         """Forget everything, e.g. after the clock was reset."""
-        for memory in (self._known, self._fresh, self._states, self._stamps_ns):
-            memory.clear()
+        self._known.clear()
+        self._fresh.clear()
+        self._history.clear()
 
     def update(self, names: Sequence[str], q: Float, dq: Float, stamp_ns: int) -> RobotState | None:
         """Take one joint state message.
@@ -91,18 +88,7 @@ class ArmStateEstimator:
         Raises:
             StaleObservationError: If the time is not covered; says by how much.
         """
-        if not self._states:
-            raise StaleObservationError(f"arm '{self._arm.name}': no joint state yet; missing {list(self.missing)}")
-        first_ns, last_ns = self._stamps_ns[0], self._stamps_ns[-1]
-        if not first_ns <= stamp_ns <= last_ns:
-            gap_ms = (first_ns - stamp_ns if stamp_ns < first_ns else stamp_ns - last_ns) / 1e6
-            side = "before the oldest" if stamp_ns < first_ns else "after the newest"
-            raise StaleObservationError(
-                f"arm '{self._arm.name}': stamp {stamp_ns} ns is {gap_ms:.1f} ms {side} of {len(self._states)} states"
-            )
-        upper = bisect_right(self._stamps_ns, stamp_ns)
-        before = self._states[upper - 1]
-        return before if before.stamp_ns == stamp_ns else self._between(before, self._states[upper], stamp_ns)
+        return self._history.lookup(stamp_ns)
 
     def _take(self, name: str, q: float, dq: float, stamp_ns: int) -> None:
         previous = self._known.get(name)
@@ -120,28 +106,14 @@ class ArmStateEstimator:
         if self._arm.gripper:
             opening = self._arm.gripper.opening(np.array([self._known[name].q for name in self._fingers]))
         stamp_ns = max(reading.stamp_ns for reading in readings)
-        state = self._state(stamp_ns, q, np.array([reading.dq for reading in readings]), opening)
-        self._states.append(state)
-        self._stamps_ns.append(stamp_ns)
-        while self._stamps_ns[0] < stamp_ns - self._memory_ns:
-            self._states.popleft()
-            self._stamps_ns.popleft()
-        return state
-
-    def _between(self, before: RobotState, after: RobotState, stamp_ns: int) -> RobotState:
-        fraction = (stamp_ns - before.stamp_ns) / (after.stamp_ns - before.stamp_ns)
-        q = before.q + fraction * (after.q - before.q)
-        dq = before.dq + fraction * (after.dq - before.dq)
-        opening = before.gripper_opening + fraction * (after.gripper_opening - before.gripper_opening)
-        return self._state(stamp_ns, q, dq, opening)
-
-    def _state(self, stamp_ns: int, q: Float, dq: Float, opening: float) -> RobotState:
-        return RobotState(
+        state = RobotState(
             arm=self._arm.name,
             stamp_ns=stamp_ns,
             joint_names=self._arm.joint_names,
             q=q,
-            dq=dq,
+            dq=np.array([reading.dq for reading in readings]),
             T_base_ee=self._forward(q),
             gripper_opening=opening,
         )
+        self._history.add(state)
+        return state

@@ -2,11 +2,9 @@
 
 from vla3d_ros.geometry.interpolation import blend_transforms, interpolate_transforms
 from vla3d_ros.geometry.pinhole import distort, project, triangulate, undistort, unproject
-from vla3d_ros.geometry.pose_history import PoseHistory
 from vla3d_ros.geometry.transform import Transform, exp_se3, log_se3
 
 __all__ = [
-    "PoseHistory",
     "Transform",
     "blend_transforms",
     "distort",

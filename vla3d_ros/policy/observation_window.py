@@ -2,76 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from dataclasses import dataclass
 
 from vla3d_ros.datatypes import CameraImage, CameraModel, CameraMount, Observation, RobotState, View
-from vla3d_ros.errors import FrameError, ShapeError, StaleObservationError
-from vla3d_ros.geometry import Transform
-from vla3d_ros.geometry.interpolation import blend_transforms
+from vla3d_ros.errors import FrameError, ShapeError
+from vla3d_ros.state_history import RobotStateHistory
 
-_STATE_MEMORY = 400
-
-
-class RobotStateHistory:
-    """The last states of one arm, interpolated on request, never extrapolated."""
-
-    def __init__(self) -> None:
-        self._states: deque[RobotState] = deque(maxlen=_STATE_MEMORY)
-
-    def clear(self) -> None:
-        """Forget everything, e.g. after the clock was reset."""
-        self._states.clear()
-
-    def add(self, state: RobotState) -> bool:
-        """Remember a state; False if it is not newer than the newest, in which case nothing is stored."""
-        if self._states and state.stamp_ns <= self._states[-1].stamp_ns:
-            return False
-        self._states.append(state)
-        return True
-
-    @property
-    def newest(self) -> RobotState | None:
-        """The newest state."""
-        return self._states[-1] if self._states else None
-
-    def covers(self, stamp_ns: int) -> bool:
-        """Whether the state at a time is known."""
-        return bool(self._states) and self._states[0].stamp_ns <= stamp_ns <= self._states[-1].stamp_ns
-
-    def lookup(self, stamp_ns: int) -> RobotState:
-        """Return the state at a time: joints and opening linear, pose along the screw.
-
-        Raises:
-            StaleObservationError: If the time is not covered; says by how much.
-        """
-        if not self._states:
-            raise StaleObservationError("no robot state yet; is the adapter active and is joint_states published?")
-        if not self.covers(stamp_ns):
-            first_ns, last_ns = self._states[0].stamp_ns, self._states[-1].stamp_ns
-            raise StaleObservationError(f"no robot state at {stamp_ns} ns: known are {first_ns} to {last_ns} ns")
-        upper = bisect_left(self._states, stamp_ns, key=lambda state: state.stamp_ns)
-        after = self._states[upper]
-        if after.stamp_ns == stamp_ns:
-            return after
-        before = self._states[upper - 1]
-        return _interpolate(before, after, stamp_ns)
-
-
-def _interpolate(before: RobotState, after: RobotState, stamp_ns: int) -> RobotState:
-    fraction = np.float64((stamp_ns - before.stamp_ns) / (after.stamp_ns - before.stamp_ns))
-    return replace(
-        before,
-        stamp_ns=stamp_ns,
-        q=(1 - fraction) * before.q + fraction * after.q,
-        dq=(1 - fraction) * before.dq + fraction * after.dq,
-        T_base_ee=Transform(blend_transforms(before.T_base_ee.matrix, after.T_base_ee.matrix, fraction)),
-        gripper_opening=float((1 - fraction) * before.gripper_opening + fraction * after.gripper_opening),
-    )
+_STATE_MEMORY_NS = 2_000_000_000
 
 
 @dataclass(slots=True)
@@ -110,7 +48,7 @@ class ObservationWindow:
         self._min_views = min_views
         self._models: dict[str, CameraModel] = {}
         self._mounts: dict[str, CameraMount] = {}
-        self._histories = {arm: RobotStateHistory() for arm in ee_frames}
+        self._histories = {arm: RobotStateHistory(memory_ns=_STATE_MEMORY_NS) for arm in ee_frames}
         self._pending: dict[int, dict[str, CameraImage]] = {}
         self._newest_taken_ns = -1
         self._newest_image_ns = -1
