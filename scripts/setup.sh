@@ -11,7 +11,8 @@ venv=$PWD/.venv
 stamp=$venv/setup.stamp
 
 fail() {
-    printf 'error: %s\n' "$@" >&2
+    printf 'error: %s\n' "$1" >&2
+    (($# < 2)) || printf '%s\n' "${@:2}" >&2
     exit 1
 }
 

@@ -1,4 +1,6 @@
 import contextlib
+import fcntl
+import os
 import socket
 from collections import namedtuple
 from pathlib import Path
@@ -10,6 +12,7 @@ from vla3d_ros.resources import config_dir
 from vla3d_ros.ros import transport
 from vla3d_ros.ros.domain import check_nodes_absent, claimed_domain
 from vla3d_ros.ros.environment import ros_environment
+from vla3d_ros.ros.shared_memory import remove_stale_segments
 from vla3d_ros.ros.transport import PROFILE_VARIABLE, check_transport, transport_environment
 
 SHIPPED = {PROFILE_VARIABLE: str(config_dir() / "fastdds.xml")}
@@ -88,6 +91,31 @@ def test_dockers_default_shared_memory_is_diagnosed_with_the_remedy(shared_memor
         check_transport(SHIPPED, participants=6)
 
 
+def fill_with_segments(shared_memory_dir: Path) -> dict[str, Path]:
+    """Lay down one segment and its lock file for each of: a dead process, a living one, one just starting."""
+    locks = {}
+    for kind, number in {"dead": 1, "living": 2, "starting": 3}.items():
+        lock = shared_memory_dir / f"fastdds_{number:016x}_el"
+        lock.touch()
+        lock.with_name(lock.name.removesuffix("_el")).touch()
+        if kind != "starting":
+            os.utime(lock, (0, 0))
+        locks[kind] = lock
+    return locks
+
+
+def test_segments_of_dead_processes_are_given_back_and_no_others(tmp_path):
+    locks = fill_with_segments(tmp_path)
+    unrelated = tmp_path / "someone_elses"
+    unrelated.touch()
+    with locks["living"].open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert remove_stale_segments(tmp_path) == 1
+    left = {path.name for path in tmp_path.iterdir()}
+    kept = {lock.name for kind, lock in locks.items() if kind != "dead"}
+    assert left == kept | {name.removesuffix("_el") for name in kept} | {"someone_elses"}
+
+
 def test_machine_without_shared_memory_is_diagnosed(tmp_path):
     with pytest.raises(TransportError, match="is not available"):
         check_transport(SHIPPED, participants=1, shared_memory_dir=tmp_path / "absent")
@@ -118,7 +146,7 @@ def test_claimed_domain_is_not_given_twice():
 
 def test_domain_whose_ports_are_taken_is_passed_over():
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
-        other.bind(("", 7400 + 250 * 92 + 10))
+        other.bind(("", 7400 + 250 * 92 + 10 + 2 * 6))
         with claimed_domain([92, 93]) as domain_id:
             assert domain_id == 93
         with pytest.raises(TransportError, match=r"no free ROS domain: \[92\]"), claimed_domain([92]):

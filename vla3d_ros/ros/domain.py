@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import socket
 import tempfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -15,7 +14,7 @@ HIGHEST_DOMAIN_ID = 101
 """Above it, Linux may hand the domain's ports to any outgoing connection."""
 
 _FIRST_PORT, _PORTS_PER_DOMAIN = 7400, 250
-_PARTICIPANT_PORT_OFFSETS = (10, 11)
+_UDP_SOCKETS = Path("/proc/net/udp")
 
 
 def domain_problem(environ: Mapping[str, str]) -> str | None:
@@ -102,12 +101,8 @@ def check_nodes_absent(running: Collection[str], planned: Collection[str], domai
 
 
 def _has_participants(domain_id: int) -> bool:
-    """Report whether some process listens where this domain's first participant would."""
-    base = _FIRST_PORT + _PORTS_PER_DOMAIN * domain_id
-    for offset in _PARTICIPANT_PORT_OFFSETS:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(("", base + offset))
-            except OSError:
-                return True
-    return False
+    """Report whether a process on this machine listens on one of the domain's ports."""
+    first_port = _FIRST_PORT + _PORTS_PER_DOMAIN * domain_id
+    ports = range(first_port, first_port + _PORTS_PER_DOMAIN)
+    sockets = _UDP_SOCKETS.read_text().splitlines()[1:]
+    return any(int(line.split()[1].rpartition(":")[2], base=16) in ports for line in sockets)

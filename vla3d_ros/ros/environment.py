@@ -83,13 +83,13 @@ def _explain_import_failure(error: ImportError) -> str:
     if built_for and running not in built_for:
         return (
             f"ROS sourced for another Python: rclpy in {package_dir} is built for Python {', '.join(built_for)}, "
-            f"this is Python {running} ({sys.executable}); use PYTHON=python{built_for[0]} make setup, "
-            "or open a shell that does not source ROS and run 'make setup' again"
+            f"this is Python {running} ({sys.executable}); run 'make setup PYTHON=python{built_for[0]}', "
+            "or open a shell that does not source ROS and run 'make setup'"
         )
     return f"rclpy in {package_dir} does not load under Python {running}: {error}"
 
 
 def _built_for(package_dir: Path) -> list[str]:
     """Return the Python versions for which a package has compiled modules, e.g. ["3.12"]."""
-    tags = {re.search(r"\.cpython-(\d)(\d+)", module.name) for module in package_dir.glob("*.so")}
-    return sorted(f"{tag[1]}.{tag[2]}" for tag in tags if tag)
+    tags = (re.search(r"\.cpython-(\d)(\d+)", module.name) for module in package_dir.glob("*.so"))
+    return sorted({f"{tag[1]}.{tag[2]}" for tag in tags if tag})

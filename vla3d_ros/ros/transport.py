@@ -7,6 +7,7 @@ what would be lost otherwise.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from xml.etree import ElementTree
 
 from vla3d_ros.errors import TransportError, join_problems
 from vla3d_ros.ros.domain import domain_problem
+from vla3d_ros.ros.shared_memory import remove_stale_segments
+
+_log = logging.getLogger(__name__)
 
 PROFILE_VARIABLE = "FASTDDS_DEFAULT_PROFILES_FILE"
 LEGACY_PROFILE_VARIABLE = "FASTRTPS_DEFAULT_PROFILES_FILE"
@@ -139,18 +143,21 @@ def shared_memory_segment(root: ElementTree.Element) -> int:
 
 
 def _room_problems(shared_memory_dir: Path, participants: int, segment_bytes: int) -> list[str]:
-    """Say if shared memory cannot hold the segments of the processes about to start."""
+    """Say if shared memory cannot hold the segments of the processes about to start, after giving back dead ones."""
+    needed_bytes = participants * segment_bytes
     try:
         free_bytes = shutil.disk_usage(shared_memory_dir).free
+        if free_bytes < needed_bytes and (removed := remove_stale_segments(shared_memory_dir)):
+            _log.info("gave back the shared memory of %d dead processes", removed)
+            free_bytes = shutil.disk_usage(shared_memory_dir).free
     except OSError as error:
         return [f"shared memory at {shared_memory_dir} is not available ({error.strerror}); mount a tmpfs there"]
-    needed_bytes = participants * segment_bytes
     if free_bytes >= needed_bytes:
         return []
     needed_mb, free_mb = (round(size / 2**20) for size in (needed_bytes, free_bytes))
     got = f"shared memory at {shared_memory_dir} has {free_mb} MiB free, {participants} processes need {needed_mb} MiB"
     remedy = f"start a container with '--shm-size={_shm_size_gb(needed_bytes)}g' (Docker's default is 64 MB)"
-    return [f"{got}; {remedy}; free what crashed processes left with 'fastdds shm clean'"]
+    return [f"{got}; {remedy}, or stop other ROS processes"]
 
 
 def _shm_size_gb(needed_bytes: int) -> int:
