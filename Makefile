@@ -31,7 +31,7 @@ format: setup ## Rewrite the code in the project's style
 
 .PHONY: bench
 bench: setup ## Measure what the ROS transport does to camera images
-	@.venv/bin/python -m vla3d_ros.ros.bench_transport $(ARGS)
+	@.venv/bin/vla3d bench transport $(ARGS)
 
 .PHONY: clean
 clean: ## Remove .venv and everything that was generated, except runs/

@@ -14,7 +14,7 @@ from vla3d_ros.ros.transport import check_transport
 from vla3d_ros.supervisor import Supervisor
 
 _OWN_DOMAINS = range(42, 90)
-_DISCOVERY_S = 1.0
+_DISCOVERY_S = 1.5
 
 
 @contextlib.contextmanager

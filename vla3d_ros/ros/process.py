@@ -102,8 +102,12 @@ def _catch_signals() -> Callable[[], bool]:
 
 def _end_with_parent() -> None:
     """Ask Linux for SIGTERM when the process that started us dies, however it dies."""
-    if os.environ.get("VLA3D_END_WITH_PARENT") and sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    parent = os.environ.get("VLA3D_END_WITH_PARENT")
+    if not parent or sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it died before we could ask
+        sys.exit(1)
 
 
 if __name__ == "__main__":
