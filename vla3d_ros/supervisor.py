@@ -27,7 +27,12 @@ class Supervisor:
     def __init__(self, deployment: Deployment, log_dir: Path, environment: Mapping[str, str]) -> None:
         self._deployment = deployment
         self._log_dir = log_dir
-        self._environment = {**_ONE_THREAD, **environment, "VLA3D_END_WITH_PARENT": str(os.getpid()), "PYTHONUNBUFFERED": "1"}
+        self._environment = {
+            **_ONE_THREAD,
+            **environment,
+            "VLA3D_END_WITH_PARENT": str(os.getpid()),
+            "PYTHONUNBUFFERED": "1",
+        }
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._announced: set[str] = set()
 
