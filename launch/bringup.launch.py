@@ -8,6 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -21,7 +22,6 @@ from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 
-from launch import LaunchContext, LaunchDescription
 from vla3d_ros.deployment import load_deployment
 from vla3d_ros.resources import config_dir
 from vla3d_ros.ros.environment import ros_environment

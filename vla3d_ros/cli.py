@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vla3d_ros import __version__
+from vla3d_ros.commands import robots
 from vla3d_ros.errors import Vla3dError
 
 _INTERRUPTED = 130
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(verbs)
     _add_retarget(verbs)
     _add_bench(verbs)
+    robots.add_parser(verbs)
     return parser
 
 
@@ -75,9 +77,7 @@ def _add_evaluate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     evaluate.add_argument("--deployment", default=None, help="default: that of config/trials/demo.yaml")
     evaluate.add_argument("--trials", type=_positive, default=20, help="default: %(default)s")
     evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    evaluate.add_argument(
-        "--nudge", type=float, default=0.0, metavar="P", help="share of trials with a nudge, 0 to 1"
-    )
+    evaluate.add_argument("--nudge", type=float, default=0.0, metavar="P", help="share of trials with a nudge, 0 to 1")
     evaluate.add_argument("--latency-ms", type=float, default=40.0, help="from capture to chunk; default: %(default)s")
     evaluate.add_argument("--processes", type=int, default=1, help="default: %(default)s")
     _add_outputs(evaluate)

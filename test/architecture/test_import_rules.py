@@ -12,12 +12,27 @@ MODULES = sorted((ROOT / PACKAGE).rglob("*.py"))
 
 ROOMS = {"camera", "policy", "adapter", "safety", "twin"}
 APART = {"camera", "policy", "adapter", "safety"}
-COMPOSED = {"execution"}  # adapter and safety in the only order in which they may be used
+COMPOSED = {
+    "execution",
+    "execution_config",
+    "execution_watch",
+}  # adapter and safety in the only order in which they may be used
 TAPS = {"recording", "replay", "evaluation", "console", "teleop", "training"}
 ROS_WRAPPED = {"ros"}
 TOP = {"deployment", "supervisor", "commands", "cli"}
 
-LEVELS = [{"errors"}, {"resources", "geometry"}, {"datatypes"}, {"state_history"}, ROOMS, COMPOSED, TAPS, ROS_WRAPPED, {"node"}, TOP]
+LEVELS = [
+    {"errors"},
+    {"resources", "geometry"},
+    {"datatypes"},
+    {"state_history"},
+    ROOMS,
+    COMPOSED,
+    TAPS,
+    ROS_WRAPPED,
+    {"node"},
+    TOP,
+]
 ROS_NAMES = {"rclpy", "tf2_ros", "launch", "launch_ros", "std_srvs", "builtin_interfaces", "rcl_interfaces"}
 
 # Where an outside package may be imported: path prefixes below the package.
