@@ -13,7 +13,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from vla3d_ros import __version__
-from vla3d_ros.commands import robots
 from vla3d_ros.errors import Vla3dError
 
 _INTERRUPTED = 130
@@ -51,7 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(verbs)
     _add_retarget(verbs)
     _add_bench(verbs)
-    robots.add_parser(verbs)
     return parser
 
 
@@ -95,8 +93,10 @@ def _add_retarget(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_bench(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     bench = verbs.add_parser("bench", help="measure")
     what = bench.add_subparsers(required=True, metavar="WHAT")
-    transport = what.add_parser("transport", help="image loss and latency with the shipped profile and the ROS default")
-    transport.add_argument("--seconds", type=float, default=10.0, help="default: %(default)s")
+    transport = what.add_parser(
+        "transport", help="lost sets and latency from camera to observation, beside the ROS default"
+    )
+    transport.add_argument("--seconds", type=float, default=60.0, help="for each way; default: %(default)s")
     transport.add_argument("--json", type=Path, default=None, metavar="FILE", help="write the figures as JSON")
     transport.set_defaults(run=_bench_transport)
 
