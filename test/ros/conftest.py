@@ -11,14 +11,16 @@ pytest.importorskip("rclpy", reason="no ROS 2 in this Python: run 'make setup' o
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from vla3d_ros.commands.graph import running_graph
 from vla3d_ros.deployment import load_deployment
 from vla3d_ros.evaluation.node import TrialRunner
 from vla3d_ros.resources import config_dir
-from vla3d_ros.ros import qos
+from vla3d_ros.ros.conversions import stamp_ns_of_cdr
 
 WALL_LIMIT_S = 60.0
+PATIENT = QoSProfile(depth=200, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
 
 
 class Ear:
@@ -31,11 +33,18 @@ class Ear:
         self._executor.add_node(node)
         self._known: set[str] = set()
 
-    def listen(self, kind: type, topic: str, profile=qos.SENSOR, keep: Callable = lambda msg: msg) -> None:
+    def listen(self, kind: type, topic: str, profile=PATIENT, keep: Callable = lambda msg: msg) -> None:
         """Append what `keep` makes of every message to `messages[topic]`."""
         if topic not in self._known:
             self._known.add(topic)
             self.node.create_subscription(kind, topic, lambda msg: self.messages[topic].append(keep(msg)), profile)
+
+    def listen_to_stamps(self, kind: type, topic: str) -> None:
+        """Append every message's stamp to `messages[topic]` without reading the rest: a slow ear hears less."""
+        if topic not in self._known:
+            self._known.add(topic)
+            callback = lambda cdr: self.messages[topic].append(stamp_ns_of_cdr(cdr))  # noqa: E731
+            self.node.create_subscription(kind, topic, callback, PATIENT, raw=True)
 
     def wait(self, is_done: Callable[[], bool], what: str) -> None:
         """Spin until something is so; fail with its name after a minute of wall time."""

@@ -104,8 +104,8 @@ def test_nobody_who_acts_looks_at_the_truth(graph):
 def test_rates_hold_in_ros_time_and_a_chunk_is_stamped_with_its_observation(graph):
     ear, runner = graph.ear, graph.runner
     for camera in CAMERAS:
-        ear.listen(Image, f"/fr3/camera/{camera}/image_raw", keep=stamp_of)
-        ear.listen(CameraInfo, f"/fr3/camera/{camera}/camera_info", keep=stamp_of)
+        ear.listen_to_stamps(Image, f"/fr3/camera/{camera}/image_raw")
+        ear.listen_to_stamps(CameraInfo, f"/fr3/camera/{camera}/camera_info")
     ear.listen(JointState, "/fr3/joint_states", keep=joints_of)
     ear.listen(MultiDOFJointTrajectory, "/fr3/policy/chunk", qos.EVENT, keep=stamp_of)
     runner.reset_stop()
@@ -122,7 +122,8 @@ def test_rates_hold_in_ros_time_and_a_chunk_is_stamped_with_its_observation(grap
     assert rate_hz([entry[0] for entry in heard["/fr3/joint_states"]]) >= 100.0
     chunks = heard["/fr3/policy/chunk"]
     assert rate_hz(chunks) == pytest.approx(30.0, rel=0.1)
-    images = {stamp for camera in CAMERAS for stamp in heard[f"/fr3/camera/{camera}/image_raw"]}
+    topics = [f"/fr3/camera/{camera}/{name}" for camera in CAMERAS for name in ("image_raw", "camera_info")]
+    images = {stamp for topic in topics for stamp in heard[topic]}
     inside = {stamp for stamp in chunks if min(images) <= stamp <= max(images)}
     assert len(inside) >= 100
     assert inside <= images
