@@ -70,6 +70,7 @@ setup(
         "twin": ["mujoco>=3.3"],
         "policy": ["onnx>=1.15", "onnxruntime>=1.17", "torch>=2.2"],
         "gpu": ["onnxruntime-gpu>=1.17", "tensorrt>=10"],
+        "agx": ["piper_sdk>=0.6.2", "python-can>=4.3"],
         "realsense": ["pyrealsense2>=2.54"],
         # transforms3d is the independent oracle of the geometry tests. The formatter's style changes between minors
         # of ruff, hence the cap.

@@ -28,7 +28,8 @@ from vla3d_ros.ros.environment import ros_environment
 
 
 def _start(context: LaunchContext) -> list:
-    deployment = load_deployment(LaunchConfiguration("deployment").perform(context), config_dir())
+    is_live = LaunchConfiguration("live").perform(context).lower() == "true"
+    deployment = load_deployment(LaunchConfiguration("deployment").perform(context), config_dir(), is_live=is_live)
     parameter_file = Path(tempfile.mkdtemp(prefix="vla3d_")) / "parameters.yaml"
     parameter_file.write_text(deployment.parameter_file_text(), encoding="utf-8")
     environment = [SetEnvironmentVariable(name, value) for name, value in ros_environment(os.environ).items()]
@@ -54,6 +55,7 @@ def generate_launch_description() -> LaunchDescription:
     return LaunchDescription(
         [
             DeclareLaunchArgument("deployment", description="Name in config/deployments, or the path of a YAML file"),
+            DeclareLaunchArgument("live", default_value="false", description="true lets a robot of metal move"),
             OpaqueFunction(function=_start),
         ]
     )

@@ -53,6 +53,7 @@ missing_system_packages() {
     has_library 'libEGL\.so\.1' || echo libegl1
     has_library 'libGL\.so\.1' || echo libgl1
     has_library 'libEGL_.*\.so\.0' || echo libgl1-mesa-dri
+    has_library 'libusb-1\.0\.so\.0' || echo libusb-1.0-0 # pyrealsense2 does not load without it
     is_ros_sourced && return
     command -v c++ >/dev/null || echo g++
     [[ -f $("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h ]] || echo "$version-dev"
@@ -100,7 +101,7 @@ write_constraints() {
 }
 
 install_package() {
-    local extras=twin,dev
+    local extras=twin,dev,realsense
     is_ros_sourced || extras+=,ros,interfaces
     say "installing vla3d_ros[$extras] (a minute or two the first time)"
     PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 \

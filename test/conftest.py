@@ -1,5 +1,6 @@
 """One quiet corner of ROS for the whole run: a domain nobody uses, this machine only, the shipped transport."""
 
+import contextlib
 import importlib.util
 import os
 import tempfile
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from vla3d_ros.errors import DependencyError
 from vla3d_ros.ros.domain import claimed_domain
 from vla3d_ros.ros.environment import prepare_environment
+from vla3d_ros.twin.engine import import_mujoco
 
 TEST_DOMAINS = range(1, 40)
 RUN_MARK = f"VLA3D_TEST_RUN={os.getpid()}"
@@ -29,6 +32,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(logs.cleanup)
     if _has_ros():
         prepare_environment()
+    if importlib.util.find_spec("mujoco") is not None:
+        with contextlib.suppress(DependencyError):  # the tests that render say what is missing
+            import_mujoco()  # before some other package imports it without a renderer
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

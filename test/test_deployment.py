@@ -75,3 +75,25 @@ def test_the_demo_protocol_loads_and_an_unknown_one_is_refused():
     assert load_protocol("demo", CONFIG).deployment in SHIPPED
     with pytest.raises(ConfigError, match=r"unknown trial protocol 'marathon': expected one of .*demo"):
         load_protocol("marathon", CONFIG)
+
+
+def without_dry_run() -> dict:
+    nodes = yaml.safe_load((CONFIG / "deployments" / "fr3_tabletop_twin.yaml").read_text())["nodes"]
+    del nodes["adapter"]["dry_run"]
+    return nodes
+
+
+def test_a_deployment_with_hardware_only_shows_what_it_would_do_until_it_is_started_live(tmp_path):
+    path = written(tmp_path, hardware=True, nodes=without_dry_run())
+    assert load_deployment(path, CONFIG).parameters["adapter"]["dry_run"] is True
+    assert load_deployment(path, CONFIG, is_live=True).parameters["adapter"]["dry_run"] is False
+
+
+def test_a_deployment_with_hardware_may_not_decide_to_move_by_itself(tmp_path):
+    with pytest.raises(ConfigError, match=r"'dry_run' is set for node 'adapter'; leave it out: .* --live"):
+        load_deployment(written(tmp_path, hardware=True), CONFIG)
+
+
+def test_a_twin_moves_whether_it_is_started_live_or_not(tmp_path):
+    for is_live in (True, False):
+        assert load_deployment(written(tmp_path), CONFIG, is_live=is_live).parameters["adapter"]["dry_run"] is False

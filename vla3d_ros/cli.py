@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from vla3d_ros import __version__
+from vla3d_ros.commands import bench_adapter, bench_adapter_rate, bench_faults, bench_seams, calibrate, check, robots
 from vla3d_ros.errors import Vla3dError
 
 _INTERRUPTED = 130
@@ -50,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_evaluate(verbs)
     _add_retarget(verbs)
     _add_bench(verbs)
+    robots.add_parser(verbs)
+    check.add_parser(verbs)
+    calibrate.add_parser(verbs)
     return parser
 
 
@@ -67,6 +71,7 @@ def _add_up(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     up = verbs.add_parser("up", help="bring a deployment up and keep it up until Ctrl-C")
     up.add_argument("deployment", help="name in config/deployments, or the path of a YAML file")
     up.add_argument("--out", type=Path, default=None, help="folder for logs and bags; default: runs/<time>")
+    up.add_argument("--live", action="store_true", help="let a robot of metal move; without it, plans are only shown")
     up.set_defaults(run=_up)
 
 
@@ -93,6 +98,10 @@ def _add_retarget(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _add_bench(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     bench = verbs.add_parser("bench", help="measure")
     what = bench.add_subparsers(required=True, metavar="WHAT")
+    bench_adapter.add_parser(what)
+    bench_faults.add_parser(what)
+    bench_adapter_rate.add_parser(what)
+    bench_seams.add_parser(what)
     transport = what.add_parser(
         "transport", help="lost sets and latency from camera to observation, beside the ROS default"
     )
@@ -127,7 +136,7 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
 def _up(options: argparse.Namespace, console: Console) -> int:
     from vla3d_ros.commands.up import up
 
-    return up(options.deployment, _out_dir(options), console)
+    return up(options.deployment, _out_dir(options), console, is_live=options.live)
 
 
 def _evaluate(options: argparse.Namespace, console: Console) -> int:

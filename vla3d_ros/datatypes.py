@@ -68,15 +68,21 @@ class CameraMount:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class CameraImage:
-    """One capture of one camera: rgb (H, W, 3) uint8."""
+    """One capture of one camera: rgb (H, W, 3) uint8.
+
+    depth_m (H, W) float32 is aligned to rgb, NaN where there is no return; None if the camera gives no depth.
+    """
 
     camera: str
     rgb: Rgb
     stamp_ns: int
     receive_ns: int
+    depth_m: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         read_only(self.rgb, (None, None, 3), f"image of camera '{self.camera}'")
+        if self.depth_m is not None:
+            read_only(self.depth_m, self.rgb.shape[:2], f"depth of camera '{self.camera}'")
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -185,12 +191,14 @@ class ArmChunk:
 class ActionChunk:
     """T future steps for every arm. Step i (from 0) is due at `stamp_ns + (i + 1) * dt_ns`.
 
-    `stamp_ns` is the observation's stamp, however long the policy took.
+    `stamp_ns` is the observation's stamp, however long the policy took. The policy conditioned the first
+    `conditioned_steps` on steps of its chunk before that run meanwhile (real-time chunking): they repeat those.
     """
 
     stamp_ns: int
     dt_ns: int
     arms: tuple[ArmChunk, ...]
+    conditioned_steps: int = 0
     report: PolicyReport | None = None
 
     def due_ns(self) -> NDArray[np.int64]:
@@ -278,6 +286,24 @@ class GripperTarget:
 
     arm: str
     opening: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutedSteps:
+    """Which steps of one chunk an arm was really told to do: `count` of them, from step `first` (from 0) on."""
+
+    arm: str
+    chunk_stamp_ns: int
+    first: int
+    count: int
+
+    def values(self) -> dict[str, str]:
+        """Return named values as text, for a status message."""
+        return {
+            f"{self.arm}_executed_stamp_ns": str(self.chunk_stamp_ns),
+            f"{self.arm}_executed_first": str(self.first),
+            f"{self.arm}_executed_steps": str(self.count),
+        }
 
 
 # ------------------------------------------------------------------------------------------------ safety

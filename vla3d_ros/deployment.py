@@ -15,6 +15,7 @@ from vla3d_ros.camera.rig import load_rig
 from vla3d_ros.errors import ConfigError, join_problems
 
 _KEYS = {"description", "namespace", "robot", "rig", "use_sim_time", "processes", "nodes"}
+_OPTIONAL_KEYS = {"hardware"}
 _FILE_KEYS = {"backend_config": "policies", "scene_file": "scenes"}
 
 
@@ -69,7 +70,7 @@ def list_deployments(config_dir: Path) -> list[str]:
 
 
 def load_deployment(
-    name: str, config_dir: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None
+    name: str, config_dir: Path, overrides: Mapping[str, Mapping[str, Any]] | None = None, *, is_live: bool = False
 ) -> Deployment:
     """Read a deployment and everything it names, and complain about all of it at once.
 
@@ -77,6 +78,7 @@ def load_deployment(
         name: Name in `config/deployments`, or the path of a YAML file.
         config_dir: The directory `config`.
         overrides: Node name to parameters that replace the file's.
+        is_live: Let a deployment with `hardware: true` move its robot; otherwise it only shows what it would do.
 
     Raises:
         ConfigError: If the deployment is unknown, or it or a file it names is wrong.
@@ -95,6 +97,8 @@ def load_deployment(
     embodiment = load_embodiment(robot_file)
     load_rig(rig_file)
     parameters = {node: dict(given or {}) for node, given in content["nodes"].items()}
+    if content.get("hardware", False) and "adapter" in parameters:
+        parameters["adapter"]["dry_run"] = not is_live
     for node, replaced in (overrides or {}).items():
         parameters.setdefault(node, {}).update(replaced)
     _complete(parameters, content, embodiment, robot_file, rig_file, config_dir)
@@ -114,7 +118,8 @@ def load_deployment(
 def _check(content: Any) -> list[str]:
     if not isinstance(content, dict):
         return [f"is {type(content).__name__}; expected a mapping with {sorted(_KEYS)}"]
-    problems = [f"unknown key '{key}': expected one of {sorted(_KEYS)}" for key in content if key not in _KEYS]
+    known = _KEYS | _OPTIONAL_KEYS
+    problems = [f"unknown key '{key}': expected one of {sorted(known)}" for key in content if key not in known]
     problems += [f"missing key '{key}'" for key in sorted(_KEYS) if key not in content]
     if problems:
         return problems
@@ -122,6 +127,9 @@ def _check(content: Any) -> list[str]:
     problems += [f"node '{node}' is in two processes" for node in sorted({n for n in listed if listed.count(n) > 1})]
     problems += [f"node '{node}' has no section under 'nodes'" for node in listed if node not in content["nodes"]]
     problems += [f"node '{node}' is in no process" for node in content["nodes"] if node not in listed]
+    if content.get("hardware", False) and "dry_run" in (content["nodes"].get("adapter") or {}):
+        text = "leave it out: a deployment with hardware is a dry run until it is started with --live"
+        problems.append(f"'dry_run' is set for node 'adapter'; {text}")
     return problems
 
 

@@ -41,6 +41,10 @@ class DependencyError(Vla3dError, ImportError):
     """An optional package or a system library is missing."""
 
 
+class CalibrationError(Vla3dError, ValueError):
+    """A calibration can not be computed from this data, or is too bad to be used."""
+
+
 class TransportError(Vla3dError, RuntimeError):
     """The ROS transport is not able to carry this deployment's data."""
 

@@ -6,19 +6,20 @@ The live node, the batch runner and retargeting all drive an arm through this on
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections import deque
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vla3d_ros.adapter.arm_motion import ArmMotion, MotionConfig, PlannedMotion
-from vla3d_ros.adapter.chunk_executor import PosePlan
-from vla3d_ros.adapter.config_reader import ConfigReader
+from vla3d_ros.adapter.arm_motion import ArmMotion, PlannedMotion
+from vla3d_ros.adapter.body_capsules import RobotCapsules
 from vla3d_ros.adapter.embodiment import Embodiment
+from vla3d_ros.adapter.pose_plan import AnchoredChunk
 from vla3d_ros.datatypes import (
     ActionChunk,
+    ExecutedSteps,
     GripperTarget,
     JointTrajectory,
     Reason,
@@ -26,66 +27,19 @@ from vla3d_ros.datatypes import (
     Verdict,
     VerdictKind,
 )
-from vla3d_ros.errors import ConfigError, StaleObservationError, join_problems
-from vla3d_ros.safety.gate import GateConfig, GuardedArm, SafetyGate
+from vla3d_ros.errors import StaleObservationError, join_problems
+from vla3d_ros.execution_config import ExecutionConfig
+from vla3d_ros.execution_result import REFUSED_ONLY, ChunkSteps, Execution, PlannedChunk, run_steps
+from vla3d_ros.execution_watch import ExecutionWatch
+from vla3d_ros.safety.gate import GuardedArm, SafetyGate
+
+__all__ = ["Execution", "ExecutionConfig", "ExecutionPipeline"]
 
 Float = NDArray[np.float64]
 
-# A chunk with one of these faults is refused; the arm ends its motion at rest and the watchdog decides what follows.
-# Any other fault means that the policy or this program is broken: that latches the stop.
-_REFUSED_ONLY = frozenset({"disarmed", "chunk_age", "chunk_future", "chunk_expired", "anchor", "homing"})
 _RESTING_RAD_S = 0.05
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutionConfig:
-    """Everything that decides how and where an arm may move in one deployment."""
-
-    gate: GateConfig
-    motion: MotionConfig = dataclasses.field(default_factory=MotionConfig)
-    chunk_timeout_s: float = dataclasses.field(
-        default=0.5, metadata={"description": "Without a usable chunk for this long, the arm is stopped", "unit": "s"}
-    )
-
-    def __post_init__(self) -> None:
-        problems = [*self.gate.problems(), *self.motion.problems()]
-        if not self.chunk_timeout_s > 0:
-            problems.append(f"'chunk_timeout_s' is {self.chunk_timeout_s}; expected above 0")
-        if problems:
-            raise ConfigError(join_problems("execution config", problems))
-
-    @classmethod
-    def from_mapping(cls, mapping: Mapping[str, Any]) -> ExecutionConfig:
-        """Read the `execution` section of a deployment: keys `gate`, `motion`, `chunk_timeout_s`.
-
-        Raises:
-            ConfigError: Lists every missing, unknown or contradicting value.
-        """
-        reader = ConfigReader(dict(mapping), where="")
-        gate = _read(GateConfig, reader.section("gate"))
-        motion = _read(MotionConfig, reader.section("motion")) if reader.has("motion") else {}
-        rest = {"chunk_timeout_s": reader.positive("chunk_timeout_s")} if reader.has("chunk_timeout_s") else {}
-        reader.finish()
-        if reader.problems:
-            raise ConfigError(join_problems("execution config", reader.problems))
-        return cls(gate=GateConfig(**gate), motion=MotionConfig(**motion), **rest)
-
-
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
-class Execution:
-    """What to send now, and why.
-
-    trajectories and gripper_targets are to be sent as they are; plans are for people and recordings; accepted says
-    whether the request was carried out.
-    """
-
-    verdict: Verdict
-    accepted: bool
-    message: str
-    trajectories: tuple[JointTrajectory, ...] = ()
-    gripper_targets: tuple[GripperTarget, ...] = ()
-    plans: tuple[PosePlan, ...] = ()
-    dropped_steps: int = 0
+_BURST = 6  # chunks that were held up together are no flood
+_NEVER_NS = 1 << 62
 
 
 class ExecutionPipeline:
@@ -109,9 +63,16 @@ class ExecutionPipeline:
             name: GuardedArm(limits=motion.spec.limits, geometry=motion.kinematics)
             for name, motion in self._motions.items()
         }
-        self._gate = SafetyGate(config.gate, guarded)
+        self._gate = SafetyGate(config.gate, guarded, RobotCapsules(embodiment.urdf_path, embodiment.arms))
+        self.watch = ExecutionWatch(
+            self._gate, self._motions, config.gate.max_frozen_s, config.gate.max_clock_step_s,
+            config.heartbeat_timeout_s,
+        )  # fmt: skip
         self._last_chunk_ns: int | None = None
+        self._last_stamp_ns: int | None = None
+        self._chunk_times_ns: deque[int] = deque([-_NEVER_NS] * _BURST, maxlen=_BURST)
         self._homing_until_ns = 0
+        self._epoch = 0  # counts what voids chunks
 
     @property
     def is_armed(self) -> bool:
@@ -146,30 +107,47 @@ class ExecutionPipeline:
 
     def on_chunk(self, chunk: ActionChunk, now_ns: int) -> Execution:
         """Plan, judge and release one chunk, for all arms or for none."""
+        return run_steps(self.chunk_steps(chunk, now_ns))
+
+    def chunk_steps(self, chunk: ActionChunk, now_ns: int) -> ChunkSteps:
+        """Do the same in steps: judge the chunk, yield the work of planning, take its result, release.
+
+        The work changes nothing and may be done in another thread, while this one goes on with states and ticks, but
+        not with other chunks or requests. What was planned is refused if a stop or the like came in between.
+        """
+        if leap := self._check_clock(now_ns):
+            return leap
         verdict = self._gate.check_chunk(chunk, now_ns)
         if not verdict.is_allowed:
             return self._reject(verdict)
-        if now_ns < self._homing_until_ns:
-            return self._reject(_stop_verdict(now_ns, "homing", "the arm is on its way home; chunks are not followed"))
+        if untimely := self._check_timing(chunk, now_ns):
+            return self._reject(Verdict(kind=VerdictKind.STOP, stamp_ns=now_ns, reasons=(untimely,)))
         try:
-            motions = [self._plan(chunk, index, now_ns) for index in range(len(chunk.arms))]
+            anchored, epoch = self._anchored(chunk), self._epoch
         except StaleObservationError as error:
             return self._reject(_stop_verdict(now_ns, "anchor", str(error)))
-        faults = [reason for planned in motions for reason in self._faults(planned.trajectory, now_ns)]
+        motions, faults = yield partial(self._plan, anchored, now_ns)
+        if epoch != self._epoch:
+            faults = [Reason(check="superseded", message="another command came while the chunk was planned")]
         if faults:
-            return self._reject(Verdict(kind=VerdictKind.STOP, stamp_ns=now_ns, reasons=tuple(faults)))
-        self._last_chunk_ns = now_ns
+            return self._object(faults, now_ns)
+        self._last_chunk_ns, self._last_stamp_ns = now_ns, chunk.stamp_ns
+        self._chunk_times_ns.append(now_ns)
         clamps = tuple(reason for planned in motions for reason in planned.clamps)
         return self._release(motions, clamps, now_ns)
 
+    def on_malformed_chunk(self, problem: str, now_ns: int) -> Execution:
+        """Refuse a message that could not even be read as a chunk."""
+        return self._reject(_stop_verdict(now_ns, "chunk_malformed", problem))
+
     def on_tick(self, now_ns: int) -> Execution:
         """Run the watchdogs and release gripper steps that fell due; call at 50 Hz or more."""
+        if leap := self._check_clock(now_ns):
+            return leap
         if not self.is_armed:
             return self._nothing(now_ns, accepted=True, message="")
-        for name, motion in self._motions.items():
-            stale = self._gate.check_state(name, motion.states.latest, now_ns)
-            if stale:
-                return self._stop(stale[0], now_ns)
+        if faults := self.watch.faults(now_ns):
+            return self._stop(faults[0], now_ns)
         if self._last_chunk_ns is not None:
             silent_s = (now_ns - self._last_chunk_ns) * 1e-9
             if silent_s > self._config.chunk_timeout_s:
@@ -201,7 +179,13 @@ class ExecutionPipeline:
         trajectories, faults = self._stopping(now_ns)
         kind = VerdictKind.CLAMP if faults else VerdictKind.ALLOW
         verdict = Verdict(kind=kind, stamp_ns=now_ns, reasons=faults)
-        return Execution(verdict=verdict, accepted=True, message="disarmed", trajectories=trajectories)
+        return Execution(
+            verdict=verdict,
+            accepted=True,
+            message="disarmed",
+            trajectories=trajectories,
+            executed_steps=self._executed_steps(),
+        )
 
     def stop(self, reason: str, now_ns: int) -> Execution:
         """Latch the stop and bring every arm to rest as fast as its limits allow."""
@@ -227,10 +211,10 @@ class ExecutionPipeline:
             text = f"stopped: {reason.message}; reset first" if reason else "the arm is disarmed; arm it first"
             return self._refuse(_stop_verdict(now_ns, "disarmed", text))
         trajectories = tuple(motion.homing(now_ns) for motion in self._motions.values())
-        faults = [fault for trajectory in trajectories for fault in self._faults(trajectory, now_ns)]
+        faults = self._faults(trajectories, now_ns)
         if faults:
             return self._refuse(Verdict(kind=VerdictKind.STOP, stamp_ns=now_ns, reasons=tuple(faults)))
-        self._follow(trajectories)
+        self._follow(trajectories, now_ns)
         self._void_chunks()
         self._homing_until_ns = max(int(trajectory.times_ns[-1]) for trajectory in trajectories)
         seconds = (self._homing_until_ns - now_ns) * 1e-9
@@ -241,16 +225,40 @@ class ExecutionPipeline:
 
     # ------------------------------------------------------------------------------------------ private
 
-    def _plan(self, chunk: ActionChunk, index: int, now_ns: int) -> PlannedMotion:
-        part = chunk.arms[index]
-        motion = self._motions[part.arm]
-        if self._dry_run:
-            motion.forget_execution()
-        anchor = motion.states.at(chunk.stamp_ns)
-        due_ns = chunk.stamp_ns + chunk.dt_ns * np.arange(1, len(part.Ts_ee0_ee) + 1, dtype=np.int64)
-        return motion.plan(part, due_ns, anchor.T_base_ee, now_ns)
+    def _check_timing(self, chunk: ActionChunk, now_ns: int) -> Reason | None:
+        """Return why a sound chunk is not followed now."""
+        if now_ns < self._homing_until_ns:
+            return Reason(check="homing", message="the arm is on its way home; chunks are not followed")
+        if self._last_chunk_ns is None or self._last_stamp_ns is None:
+            return None
+        if chunk.stamp_ns <= self._last_stamp_ns:
+            text = "the chunk's observation is not newer than that of the chunk in execution"
+            return Reason(check="chunk_order", message=text)
+        shortest_s = self._config.gate.min_chunk_interval_s
+        if now_ns - self._chunk_times_ns[0] < _BURST * shortest_s * 1e9:
+            return Reason(check="chunk_rate", message=f"chunks come faster than every {1e3 * shortest_s:g} ms")
+        return None
 
-    def _faults(self, trajectory: JointTrajectory, now_ns: int) -> list[Reason]:
+    def _anchored(self, chunk: ActionChunk) -> list[AnchoredChunk]:
+        anchors = [self._motions[part.arm].states.at(chunk.stamp_ns).T_base_ee for part in chunk.arms]
+        if self._dry_run:
+            for part in chunk.arms:
+                self._motions[part.arm].forget_execution()
+        return [AnchoredChunk.resolve(chunk, index, anchor) for index, anchor in enumerate(anchors)]
+
+    def _plan(self, chunks: Sequence[AnchoredChunk], now_ns: int) -> PlannedChunk:
+        try:
+            motions = [self._motions[chunk.arm].plan(chunk, now_ns) for chunk in chunks]
+        except StaleObservationError as error:
+            return [], [Reason(check="anchor", message=str(error))]
+        return motions, self._faults([planned.trajectory for planned in motions], now_ns)
+
+    def _faults(self, trajectories: Sequence[JointTrajectory], now_ns: int) -> list[Reason]:
+        """Everything the gate has against trajectories of several arms, alone and together."""
+        faults = [fault for trajectory in trajectories for fault in self._faults_of(trajectory, now_ns)]
+        return faults + self.watch.check_together(trajectories, now_ns)
+
+    def _faults_of(self, trajectory: JointTrajectory, now_ns: int) -> list[Reason]:
         """Everything the gate has against a trajectory, and against continuing at all."""
         motion = self._motions[trajectory.arm]
         state = motion.states.latest
@@ -272,13 +280,44 @@ class ExecutionPipeline:
             gripper_targets=self._gripper_targets(now_ns),
             plans=tuple(planned.plan for planned in motions),
             dropped_steps=max(planned.plan.dropped_steps for planned in motions),
+            executed_steps=self._executed_steps(),
         )
+
+    def _object(self, faults: list[Reason], now_ns: int) -> Execution:
+        """Refuse planned motion: latch a stop, or brake and wait where the deployment asks for no more."""
+        verdict = Verdict(kind=VerdictKind.STOP, stamp_ns=now_ns, reasons=tuple(faults))
+        is_mild = {fault.check for fault in faults} == {"singularity"} and not self._config.gate.singularity_latches
+        if not is_mild:
+            return self._reject(verdict)
+        self._last_chunk_ns = now_ns
+        trajectories, objections = self._stopping(now_ns)
+        return Execution(
+            verdict=Verdict(kind=VerdictKind.CLAMP, stamp_ns=now_ns, reasons=(*faults, *objections)),
+            accepted=False,
+            message="; ".join(fault.message for fault in faults),
+            trajectories=trajectories,
+            executed_steps=self._executed_steps(),
+        )
+
+    def _check_clock(self, now_ns: int) -> Execution | None:
+        """Latch a stop if time leapt while armed.
+
+        Nothing is sent: no stamp can be trusted. The trajectory in execution ends at rest by itself.
+        """
+        leap = self.watch.clock(now_ns)
+        if not leap or not self.is_armed:
+            return None
+        verdict = self._gate.stop(leap[0], now_ns)
+        self._void_chunks()
+        for motion in self._motions.values():
+            motion.forget_execution()
+        return Execution(verdict=verdict, accepted=True, message=f"stopped: {leap[0].message}")
 
     def _reject(self, verdict: Verdict) -> Execution:
         """Refuse a chunk; latch the stop if its fault is more than bad timing."""
         checks = {reason.check for reason in verdict.reasons}
-        if self.is_armed and checks - _REFUSED_ONLY:
-            first = next(reason for reason in verdict.reasons if reason.check not in _REFUSED_ONLY)
+        if self.is_armed and checks - REFUSED_ONLY:
+            first = next(reason for reason in verdict.reasons if reason.check not in REFUSED_ONLY)
             stopped = self._stop(first, verdict.stamp_ns)
             return dataclasses.replace(stopped, verdict=verdict, accepted=False)
         return self._refuse(verdict)
@@ -293,8 +332,13 @@ class ExecutionPipeline:
         self._void_chunks()
         trajectories, faults = ((), ()) if was_stopped else self._stopping(now_ns)
         verdict = dataclasses.replace(verdict, reasons=(*verdict.reasons, *faults))
-        message = f"stopped: {verdict.reasons[0].message}"
-        return Execution(verdict=verdict, accepted=True, message=message, trajectories=trajectories)
+        return Execution(
+            verdict=verdict,
+            accepted=True,
+            message=f"stopped: {verdict.reasons[0].message}",
+            trajectories=trajectories,
+            executed_steps=self._executed_steps(),
+        )
 
     def _stopping(self, now_ns: int) -> tuple[tuple[JointTrajectory, ...], tuple[Reason, ...]]:
         """Return the trajectories that bring all arms to rest, and what the gate has against them.
@@ -305,19 +349,23 @@ class ExecutionPipeline:
         stopping = [motion.stopping(now_ns) for motion in self._motions.values()]
         trajectories = tuple(trajectory for trajectory in stopping if trajectory is not None)
         finite = tuple(t for t in trajectories if np.isfinite(t.q).all() and np.isfinite(t.dq).all())
-        faults = tuple(fault for trajectory in trajectories for fault in self._faults(trajectory, now_ns))
-        self._follow(finite)
+        faults = tuple(fault for trajectory in trajectories for fault in self._faults_of(trajectory, now_ns))
+        self._follow(finite, now_ns)
         for motion in self._motions.values():
             motion.forget_plan()
         return finite, faults
 
-    def _follow(self, trajectories: Sequence[JointTrajectory]) -> None:
+    def _follow(self, trajectories: Sequence[JointTrajectory], now_ns: int) -> None:
         for trajectory in trajectories:
-            self._motions[trajectory.arm].follow(trajectory)
+            self._motions[trajectory.arm].follow(trajectory, now_ns)
 
     def _void_chunks(self) -> None:
+        self._epoch += 1
         self._last_chunk_ns = None
         self._homing_until_ns = 0
+
+    def _executed_steps(self) -> tuple[ExecutedSteps, ...]:
+        return tuple(steps for motion in self._motions.values() for steps in motion.take_executed_steps())
 
     def _gripper_targets(self, now_ns: int) -> tuple[GripperTarget, ...]:
         return tuple(target for motion in self._motions.values() for target in motion.gripper.due(now_ns))
@@ -327,6 +375,7 @@ class ExecutionPipeline:
         problems = []
         if self._gate.stop_reason is not None:
             problems.append(f"stop is latched ({self._gate.stop_reason.message}); reset it first")
+        problems += self.watch.obstacles(now_ns)
         for name, motion in self._motions.items():
             if motion.states.missing:
                 problems.append(
@@ -348,18 +397,3 @@ class ExecutionPipeline:
 
 def _stop_verdict(now_ns: int, check: str, message: str) -> Verdict:
     return Verdict(kind=VerdictKind.STOP, stamp_ns=now_ns, reasons=(Reason(check=check, message=message),))
-
-
-def _read(kind: Any, reader: ConfigReader) -> dict[str, Any]:
-    """Read the fields of a flat dataclass of numbers and (3,) vectors; a field with a default may be missing."""
-    values: dict[str, Any] = {}
-    for field in dataclasses.fields(kind):
-        if field.default is not dataclasses.MISSING and not reader.has(field.name):
-            continue
-        if field.type in ("float", float):
-            values[field.name] = reader.number(field.name)
-        else:
-            values[field.name] = tuple(float(value) for value in reader.vector(field.name, 3))
-    known = {field.name for field in dataclasses.fields(kind)}
-    reader.finish(known)
-    return values

@@ -76,6 +76,19 @@ class Supervisor:
         self._announced.update(fresh)
         return [line for line in self.dead_processes() if any(f"'{name}'" in line for name in fresh)]
 
+    def has_ended(self, process: str) -> bool:
+        """Whether a process has ended by itself."""
+        return self._children[process].poll() is not None
+
+    def restart(self, process: str) -> None:
+        """End a process if it still runs, and start it anew; its nodes have to be brought up again."""
+        child = self._children[process]
+        _signal(child, signal.SIGKILL)
+        child.wait()
+        self._announced.discard(process)
+        spec = next(spec for spec in self._deployment.processes if spec.name == process)
+        self._start(spec, self._log_dir / "parameters.yaml")
+
     def stop(self) -> None:
         """End all children, last started first; returns when none is left."""
         for child in reversed(self._children.values()):
@@ -90,7 +103,7 @@ class Supervisor:
 
     def _start(self, process: ProcessSpec, parameter_file: Path) -> None:
         command = self._deployment.process_command(process, parameter_file)
-        with self.log_file(process.name).open("wb") as log:
+        with self.log_file(process.name).open("ab" if process.name in self._children else "wb") as log:
             self._children[process.name] = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

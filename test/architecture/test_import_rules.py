@@ -15,6 +15,7 @@ APART = {"camera", "policy", "adapter", "safety"}
 COMPOSED = {
     "execution",
     "execution_config",
+    "execution_result",
     "execution_watch",
 }  # adapter and safety in the only order in which they may be used
 TAPS = {"recording", "replay", "evaluation", "console", "teleop", "training"}

@@ -115,3 +115,12 @@ def test_camera_that_looks_at_a_point_sees_it_on_its_axis_with_up_above() -> Non
 def test_camera_that_looks_along_up_has_no_rotation() -> None:
     with pytest.raises(ShapeError, match="no defined rotation"):
         look_at(np.zeros(3), np.array([0.0, 0.0, 1.0]), np.array([0.0, 0.0, 2.0]))
+
+
+def test_the_rig_of_three_realsense_cameras_has_settings_that_the_source_accepts() -> None:
+    from vla3d_ros.camera.realsense_settings import read_settings
+
+    rig = load_rig(RIGS / "three_realsense.yaml")
+    settings = {camera.name: read_settings(camera) for camera in rig.cameras}
+    assert len({chosen.serial for chosen in settings.values()}) == 3
+    assert settings["wrist"].depth and not settings["head"].depth

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,20 @@ def test_the_finger_travels_in_metres():
     msg = conversions.chunk_to_msg(chunk(), "base", STROKES_M)
     column = msg.joint_names.index("right_finger")
     assert 0 <= msg.points[0].transforms[column].translation.x <= 0.07
+
+
+def test_how_many_steps_the_policy_conditioned_survives_the_round_trip():
+    for count in (0, 1, 7, 30):
+        sent = replace(chunk(), conditioned_steps=count)
+        msg = conversions.chunk_to_msg(sent, "base", STROKES_M)
+        assert conversions.chunk_from_msg(msg, STROKES_M).conditioned_steps == count
+
+
+def test_conditioned_steps_that_do_not_lead_are_refused():
+    msg = conversions.chunk_to_msg(replace(chunk(), conditioned_steps=3), "base", STROKES_M)
+    msg.points[1].transforms[-1].translation.x = 0.0
+    with pytest.raises(ShapeError, match="leading steps"):
+        conversions.chunk_from_msg(msg, STROKES_M)
 
 
 def test_a_chunk_without_one_arm_names_it():

@@ -47,11 +47,13 @@ def start_moving(graph, seed: int) -> None:
     go_home(runner)
     instruction = runner.place(seed)
     runner.arm()
+    armed_ns = runner.status().now_ns  # what was not read yet is from the way home
     runner.instruct(instruction)
     ear.listen(JointState, "/fr3/joint_states", keep=joints_of)
     ear.clear()
     joints = ear.messages["/fr3/joint_states"]
-    ear.wait(lambda: bool(joints) and np.abs(joints[-1][2]).max() > MOVING_RAD_S, "the arm to move")
+    is_moving = lambda: joints[-1][0] > armed_ns and np.abs(joints[-1][2]).max() > MOVING_RAD_S  # noqa: E731
+    ear.wait(lambda: bool(joints) and is_moving(), "the arm to move")
 
 
 def assert_inside_limits(graph, joints: list) -> None:

@@ -1,5 +1,7 @@
 """The gate allows what is sound, stops the rest with all reasons, and holds its stop until it is reset."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -43,6 +45,9 @@ class Point:
 
     def forward_bodies(self, q):
         return np.tile(np.eye(4), (len(q), 1, 1)), np.zeros((len(q), 1, 3))
+
+    def jacobian(self, q):
+        return np.eye(6)[:, :1]
 
 
 @pytest.fixture
@@ -123,6 +128,19 @@ def test_gate_reports_every_fault_of_a_chunk_at_once(gate):
     assert checks(gate.check_chunk(bad, NOW_NS)) == ["chunk_age", "chunk_arms", "gripper"]
 
 
+@pytest.mark.parametrize("steps", [0, 600])
+def test_gate_refuses_chunks_of_no_or_far_too_many_steps(gate, steps):
+    verdict = gate.check_chunk(chunk(Ts=np.tile(np.eye(4), (steps, 1, 1))), NOW_NS)
+    assert checks(verdict) == ["chunk_shape"] and f"{steps} steps; expected 1 to 512" in verdict.reasons[0].message
+
+
+@pytest.mark.parametrize("dt_ns", [0, -MS, MS // 100, 2000 * MS])
+def test_gate_refuses_steps_no_policy_would_ask_for(gate, dt_ns):
+    sound = chunk()
+    odd = ActionChunk(stamp_ns=sound.stamp_ns, dt_ns=dt_ns, arms=sound.arms)
+    assert checks(gate.check_chunk(odd, NOW_NS)) == ["chunk_step"]
+
+
 def test_gate_stops_a_trajectory_when_joint_states_are_stale_or_missing(gate):
     assert checks(gate.check_trajectory(trajectory(), state(age_ms=150), NOW_NS)) == ["state_age"]
     assert checks(gate.check_trajectory(trajectory(), None, NOW_NS)) == ["state_age"]
@@ -174,4 +192,8 @@ def test_contradicting_bounds_are_all_named():
         ee_turn_rad_s=1.0,
     )
     problems = " ".join(config.problems())
+    odd_box = replace(config, keep_out_m=(0.0, 0.0, 0.0, 1.0))
+    assert "six numbers per box" in " ".join(odd_box.problems())
+    inside_out = replace(config, keep_out_m=(0.0, 0.0, 0.0, -1.0, 1.0, 1.0))
+    assert "six numbers per box" in " ".join(inside_out.problems())
     assert "workspace is empty" in problems and "ee_speed_m_s" in problems

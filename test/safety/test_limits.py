@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from vla3d_ros.datatypes import JointLimits, JointTrajectory, VelocityEnvelope
-from vla3d_ros.safety.limits import check_joint_limits
+from vla3d_ros.safety.limits import check_jerk, check_joint_limits
 
 LIMITS = JointLimits(
     joint_names=("a", "b"),
@@ -71,3 +71,27 @@ def test_all_kinds_of_violation_are_reported_together():
 @pytest.mark.parametrize("sign", [-1.0, 1.0])
 def test_limits_hold_in_both_directions(sign):
     assert "joint_position" in checks([[sign * 1.01, 0], [sign * 1.01, 0]], [[0, 0], [0, 0]])
+
+
+def jerk(q, dq, step_s=0.1, window_s=0.02, limit=100.0):
+    limits = JointLimits(
+        joint_names=("a", "b"),
+        q_lower=LIMITS.q_lower,
+        q_upper=LIMITS.q_upper,
+        velocity=LIMITS.velocity,
+        acceleration=LIMITS.acceleration,
+        jerk=np.full(2, limit),
+    )
+    return [reason.message for reason in check_jerk(trajectory(q, dq, step_s), limits, window_s)]
+
+
+def test_steady_motion_has_no_jerk():
+    assert jerk([[0, 0], [0.04, 0], [0.08, 0]], [[0.4, 0]] * 2 + [[0.4, 0]], window_s=0.0) == []
+    assert jerk([[0.1, 0]] * 3, [[0, 0]] * 3) == []
+
+
+def test_jerk_is_the_change_of_acceleration_over_the_window_and_names_the_joint():
+    # from rest to rest in 0.1 s: accelerations +-6 * 0.01 / 0.1^2 = +-6 rad/s^2, steps of it at both ends
+    (message,) = jerk([[0, 0.0], [0, 0.01]], [[0, 0], [0, 0]])
+    assert "joint 'b' would jerk with" in message and "over 20 ms, allowed 100 rad/s^3" in message
+    assert jerk([[0, 0.0], [0, 0.01]], [[0, 0], [0, 0]], limit=400.0) == []

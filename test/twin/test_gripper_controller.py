@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
 from vla3d_ros.adapter.embodiment import GripperSpec
+from vla3d_ros.adapter.interface_specs import GripperActionInterface
 from vla3d_ros.twin.gripper_controller import GripperController
 
 PERIOD_NS = 2_000_000
@@ -14,9 +16,12 @@ SPEED_M_S = 0.2
 SPEC = GripperSpec(
     stroke_m=0.08,
     joint_names=("left", "right"),
-    metres_per_joint_position=1.0,
-    action="gripper_action",
-    position_per_metre=0.5,
+    position_closed=np.zeros(2),
+    position_open=np.full(2, 0.04),
+    finger_joints=("left", "right"),
+    command=GripperActionInterface(kind="gripper_command", action="gripper_action", joint_name="left"),
+    command_closed=0.0,
+    command_open=0.04,
     max_effort_n=40.0,
 )
 

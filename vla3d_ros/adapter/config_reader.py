@@ -68,13 +68,30 @@ class ConfigReader:
             return array
         return np.asarray(self._reject(key, value, f"a list of {count} finite numbers", np.zeros(count)))
 
-    def names(self, key: str) -> tuple[str, ...]:
-        """Return distinct, non-empty names, at least one."""
+    def flag(self, key: str) -> bool:
+        """Return true or false."""
+        value = self._take(key)
+        return value if isinstance(value, bool) else bool(self._reject(key, value, "true or false", False))
+
+    def numbers(self, key: str) -> Float:
+        """Return a list of any length, of finite numbers."""
+        value = self._mapping.get(key)
+        return self.vector(key, len(value) if isinstance(value, list) else 1)
+
+    def choice(self, key: str, options: Collection[str]) -> str:
+        """Return one of the options."""
+        value = self._take(key)
+        if isinstance(value, str) and value in options:
+            return value
+        return str(self._reject(key, value, f"one of {list(options)}", next(iter(options))))
+
+    def names(self, key: str, count: int | None = None) -> tuple[str, ...]:
+        """Return distinct, non-empty names: count of them, or at least one."""
         value = self._take(key)
         is_list = isinstance(value, list) and bool(value) and all(isinstance(name, str) and name for name in value)
-        if is_list and len(set(value)) == len(value):
+        if is_list and len(set(value)) == len(value) and count in (None, len(value)):
             return tuple(value)
-        return tuple(self._reject(key, value, "a list of distinct names", ()))
+        return tuple(self._reject(key, value, f"a list of {count or ''} distinct names".replace("  ", " "), ()))
 
     def section(self, key: str) -> ConfigReader:
         """Return a reader of the mapping under the key."""

@@ -5,57 +5,84 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from vla3d_ros.adapter.config_reader import ConfigReader
+from vla3d_ros.adapter.interface_specs import (
+    ArmInterface,
+    FeedbackInterface,
+    GripperInterface,
+    read_command,
+    read_feedback,
+    read_gripper_command,
+)
 from vla3d_ros.datatypes import JointLimits, VelocityEnvelope
 from vla3d_ros.errors import ConfigError, join_problems
 
 Float = NDArray[np.float64]
 
-_LIMIT_TOLERANCE = 1e-9
+__all__ = ["ArmSpec", "Embodiment", "GripperSpec", "load_embodiment"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrajectoryInterface:
-    """The trajectory topic of one arm (relative name) and the controller which listens to it."""
-
-    topic: str
-    controller: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class GripperSpec:
-    """A parallel gripper as its driver speaks of it.
+    """A parallel gripper: how its driver speaks of it, and the fingers that stand for it in the URDF.
 
-    The gap between the pads in metres is `metres_per_joint_position` times the SUM of the positions of `joint_names`
-    in joint_states. The action takes `position_per_metre` times the gap.
+    Drivers count in joint positions of their own: of one finger, of both, or of a crank that grows as the gripper
+    closes. Each is taken as linear between closed and open.
+
+    Attributes:
+        stroke_m: Gap between the pads when open.
+        joint_names: (F,) joints in joint states, unique in the robot.
+        position_closed: (F,) their positions when closed.
+        position_open: (F,) their positions when open.
+        finger_joints: Prismatic joints of the URDF, 0 = closed; their sum is the gap.
+        command: Where commands go.
+        command_closed: The command for closed.
+        command_open: The command for open.
+        max_effort_n: Force of a grasp.
+        actuation_latency_s: From a command to the fingers' motion; commands are sent that much earlier.
     """
 
     stroke_m: float
     joint_names: tuple[str, ...]
-    metres_per_joint_position: float
-    action: str
-    position_per_metre: float
+    position_closed: Float
+    position_open: Float
+    finger_joints: tuple[str, ...]
+    command: GripperInterface
+    command_closed: float
+    command_open: float
     max_effort_n: float
+    actuation_latency_s: float = 0.0
 
     def opening(self, positions: Float) -> float:
-        """Return the opening, 0 closed ... 1 open, for the finger positions (F,) of joint_states."""
-        gap_m = self.metres_per_joint_position * float(np.sum(positions))
-        return float(np.clip(gap_m / self.stroke_m, 0.0, 1.0))
+        """Return the opening, 0 closed ... 1 open, for the positions (F,) of joint states."""
+        travel = self.position_open - self.position_closed
+        return float(np.clip(np.sum(positions - self.position_closed) / np.sum(travel), 0.0, 1.0))
+
+    def positions(self, opening: float) -> Float:
+        """Return the positions (F,) that joint states show at an opening, 0 closed ... 1 open."""
+        return self.position_closed + opening * (self.position_open - self.position_closed)
 
     def command_position(self, opening: float) -> float:
-        """Return the action's position for an opening, 0 closed ... 1 open."""
-        return opening * self.stroke_m * self.position_per_metre
+        """Return the commanded position for an opening, 0 closed ... 1 open."""
+        return self.command_closed + opening * (self.command_open - self.command_closed)
+
+    def command_gap_m(self, position: float) -> float:
+        """Return the gap between the pads a commanded position asks for, metres."""
+        return self.stroke_m * (position - self.command_closed) / (self.command_open - self.command_closed)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ArmSpec:
-    """One arm: frames, joints (J), home configuration q_home (J,) rad, limits, gripper and interfaces."""
+    """One arm: frames, joints (J), home configuration q_home (J,) rad, limits, gripper and interfaces.
+
+    base_frame is the frame in which the policy thinks and every pose of the robot is expressed: the same for all arms
+    of a robot. An arm that is bolted elsewhere has its mounting link below it in the URDF.
+    """
 
     name: str
     base_frame: str
@@ -64,7 +91,9 @@ class ArmSpec:
     q_home: Float
     limits: JointLimits
     gripper: GripperSpec | None
-    command: TrajectoryInterface
+    command: ArmInterface
+    feedback: FeedbackInterface
+    actuation_latency_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -75,6 +104,11 @@ class Embodiment:
     urdf_path: Path
     arms: tuple[ArmSpec, ...]
     limits_source: str
+
+    @property
+    def base_frame(self) -> str:
+        """The frame in which all poses of the robot are expressed."""
+        return self.arms[0].base_frame
 
     def arm(self, name: str) -> ArmSpec:
         """Return the arm of that name.
@@ -112,7 +146,9 @@ def load_embodiment(path: Path) -> Embodiment:
     limits_source = reader.text("limits_source")
     arms = tuple(_read_arm(arm) for arm in reader.sections("arms"))
     reader.finish()
-    problems = reader.problems or _contradictions(arms, urdf_path)
+    from vla3d_ros.adapter.embodiment_checks import contradictions
+
+    problems = reader.problems or contradictions(arms, urdf_path)
     if problems:
         raise ConfigError(join_problems(f"robot file {path}", problems))
     return Embodiment(name=name, urdf_path=urdf_path, arms=arms, limits_source=limits_source)
@@ -120,20 +156,21 @@ def load_embodiment(path: Path) -> Embodiment:
 
 def _read_arm(reader: ConfigReader) -> ArmSpec:
     joint_names = reader.names("joint_names")
-    command = reader.section("command")
-    gripper = reader.section("gripper") if reader.has("gripper") else None
+    base_frame, ee_frame = reader.text("base_frame"), reader.text("ee_frame")
+    gripper = _read_gripper(reader.section("gripper")) if reader.has("gripper") else None
     arm = ArmSpec(
         name=reader.text("name"),
-        base_frame=reader.text("base_frame"),
-        ee_frame=reader.text("ee_frame"),
+        base_frame=base_frame,
+        ee_frame=ee_frame,
         joint_names=joint_names,
         q_home=reader.vector("q_home", len(joint_names)),
         limits=_read_limits(reader.section("limits"), joint_names),
-        gripper=_read_gripper(gripper) if gripper else None,
-        command=TrajectoryInterface(topic=command.text("topic"), controller=command.text("controller")),
+        gripper=gripper,
+        command=read_command(reader.section("command"), joint_names, base_frame, ee_frame),
+        feedback=read_feedback(reader.section("feedback"), joint_names, gripper.joint_names if gripper else ()),
+        actuation_latency_s=_read_latency(reader),
     )
-    command.finish()
-    reader.finish()
+    reader.finish(("gripper",))
     return arm
 
 
@@ -153,60 +190,24 @@ def _read_limits(reader: ConfigReader, joint_names: tuple[str, ...]) -> JointLim
 
 
 def _read_gripper(reader: ConfigReader) -> GripperSpec:
+    joint_names = reader.names("joint_names")
+    command = reader.section("command")
     spec = GripperSpec(
         stroke_m=reader.positive("stroke_m"),
-        joint_names=reader.names("joint_names"),
-        metres_per_joint_position=reader.positive("metres_per_joint_position"),
-        action=reader.text("action"),
-        position_per_metre=reader.positive("position_per_metre"),
+        joint_names=joint_names,
+        position_closed=reader.vector("position_closed", len(joint_names)),
+        position_open=reader.vector("position_open", len(joint_names)),
+        finger_joints=reader.names("finger_joints"),
+        command=read_gripper_command(command, joint_names[0] if joint_names else ""),
+        command_closed=command.number("position_closed"),
+        command_open=command.number("position_open"),
         max_effort_n=reader.positive("max_effort_n"),
+        actuation_latency_s=_read_latency(reader),
     )
+    command.finish(("joint", "count", "topic", "action"))
     reader.finish()
     return spec
 
 
-def _contradictions(arms: tuple[ArmSpec, ...], urdf_path: Path) -> list[str]:
-    if not urdf_path.is_file():
-        return [f"'urdf' names {urdf_path}, which does not exist; put the robot's URDF there"]
-    root = ElementTree.parse(urdf_path).getroot()
-    links = {str(link.get("name")) for link in root.iter("link")}
-    joints = {str(joint.get("name")): joint for joint in root.findall("joint")}
-    problems = [f"arm name '{arm.name}' is used twice" for i, arm in enumerate(arms) if arm.name in _names(arms[:i])]
-    for arm in arms:
-        for key, frame in (("base_frame", arm.base_frame), ("ee_frame", arm.ee_frame)):
-            if frame not in links:
-                problems.append(
-                    f"arm '{arm.name}': {key} '{frame}' is no link of {urdf_path.name}; has {sorted(links)}"
-                )
-        fingers = arm.gripper.joint_names if arm.gripper else ()
-        for joint in (*arm.joint_names, *fingers):
-            if joint not in joints:
-                problems.append(f"arm '{arm.name}': no joint '{joint}' in {urdf_path.name}; has {sorted(joints)}")
-        problems += _limit_contradictions(arm, joints)
-    return problems
-
-
-def _names(arms: tuple[ArmSpec, ...]) -> set[str]:
-    return {arm.name for arm in arms}
-
-
-def _limit_contradictions(arm: ArmSpec, joints: dict[str, ElementTree.Element]) -> list[str]:
-    limits, problems = arm.limits, []
-    for i, name in enumerate(arm.joint_names):
-        where = f"arm '{arm.name}', joint '{name}'"
-        lower, upper = limits.q_lower[i], limits.q_upper[i]
-        if not lower < upper:
-            problems.append(f"{where}: q_lower {lower} is not below q_upper {upper}")
-        if not lower <= arm.q_home[i] <= upper:
-            problems.append(f"{where}: q_home {arm.q_home[i]} lies outside [{lower}, {upper}]")
-        for key in ("velocity", "acceleration", "jerk"):
-            if not getattr(limits, key)[i] > 0:
-                problems.append(f"{where}: {key} limit {getattr(limits, key)[i]} is not positive")
-        element = joints[name].find("limit") if name in joints else None
-        if element is None:
-            continue
-        for key, value, sign in (("lower", -lower, -1.0), ("upper", upper, 1.0), ("velocity", limits.velocity[i], 1.0)):
-            bound = sign * float(element.get(key, "inf" if sign > 0 else "-inf"))
-            if value > bound + _LIMIT_TOLERANCE:
-                problems.append(f"{where}: {key} limit {sign * value} exceeds the URDF's {sign * bound}")
-    return problems
+def _read_latency(reader: ConfigReader) -> float:
+    return reader.positive("actuation_latency_s") if reader.has("actuation_latency_s") else 0.0

@@ -2,52 +2,66 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vla3d_ros.adapter.embodiment import ArmSpec
+from vla3d_ros.adapter.pose_solver import PoseSolver
 from vla3d_ros.adapter.urdf_chain import UrdfChain
-from vla3d_ros.errors import DependencyError
 from vla3d_ros.geometry import Transform
 
 Float = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 
-_MAX_ITERATIONS = 12
-_TOLERANCE_M = 2e-6
-_TOLERANCE_RAD = 2e-5
-_DAMPING = 0.02
-_FULLY_DAMPED = 0.01  # error (m, rad) from which damping is in full force; less near the target, to converge quickly
-_REGULARISATION = 1e-9
-_EYE = np.eye(6)
 _MAX_STEP_RAD = 0.25
-_POSTURE_GAIN = 0.01
 _LIMIT_MARGIN_RAD = 0.01
+_AT_LIMIT_RAD = 1e-9
 _CONVERGED_M = 5e-4
 _CONVERGED_RAD = 5e-3
+_WORTH_ANOTHER_TRY = (1e-4, 0.2)  # miss in m + rad: above, a chunk is solved again another way; far above, in vain
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How to get from pose to pose: how much of the last step to expect again, and how much to drift to q_home."""
+
+    momentum: float
+    posture_gain: float
+
+
+# The first is the way; the others are for chunks that pass through a singularity or along a limit: carried through it,
+# without drift, away from home instead, faster home.
+_WAYS = (_Way(0.0, 0.01), _Way(1.0, 0.01), _Way(0.0, 0.0), _Way(0.0, -0.02), _Way(0.0, 0.1), _Way(1.0, 0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class ChunkSolution:
     """Joint configurations for T poses, solved in order.
 
-    q (T, J) rad, always inside the limits; converged (T,): within 0.5 mm and 5 mrad; residual_m, residual_rad (T,);
-    clipped names the joints that a limit held back.
+    Attributes:
+        q: (T, J) rad, always inside the limits.
+        converged: (T,) within 0.5 mm and 5 mrad.
+        residual_m: (T,) what is missed of each target.
+        residual_rad: (T,) the same, of its rotation.
+        at_position_limit: (T, J) joints that a position limit held back.
+        at_step_limit: (T, J) joints that the largest step from pose to pose held back.
+        clipped: Names of the joints that a position limit held back anywhere.
     """
 
     q: Float
-    converged: NDArray[np.bool_]
+    converged: Flags
     residual_m: Float
     residual_rad: Float
+    at_position_limit: Flags
+    at_step_limit: Flags
     clipped: tuple[str, ...]
 
 
 class ArmKinematics:
-    """Kinematics of one arm, expressed in its base frame."""
+    """Kinematics of one arm. Every pose is in the robot's base frame, which all its arms share."""
 
     def __init__(self, urdf_path: Path, arm: ArmSpec) -> None:
         """Build the models.
@@ -63,24 +77,19 @@ class ArmKinematics:
         self._arm = arm
         self._chain = UrdfChain(urdf_path, arm.base_frame, arm.joint_names)
         self._bodies = self._chain.moving_bodies()
-        fingers = self._chain.children_of(arm.gripper.joint_names if arm.gripper else ())
+        fingers = self._chain.children_of(arm.gripper.finger_joints if arm.gripper else ())
         self.body_links = self._bodies.links
         self.body_radii = self._bodies.radii
         self.body_is_finger = np.array([link in fingers for link in self._bodies.links], dtype=bool)
-        self._pin, self._model = _reduced_model(urdf_path, arm.joint_names)
-        self._data = self._model.createData()
-        self._frame = self._model.getFrameId(arm.ee_frame)
-        self._order = np.array([self._model.joints[self._model.getJointId(name)].idx_q for name in arm.joint_names])
-        self._pin.framesForwardKinematics(self._model, self._data, self._pin.neutral(self._model))
-        base = self._data.oMf[self._model.getFrameId(arm.base_frame)].homogeneous
-        self._T_base_world = np.linalg.inv(base)
+        self._solver = PoseSolver(urdf_path, arm.joint_names, arm.ee_frame)
+        self._T_root_base = self._solver.place(arm.q_home, arm.base_frame)
+        self._T_base_root = np.linalg.inv(self._T_root_base)
         self._lower = arm.limits.q_lower + _LIMIT_MARGIN_RAD
         self._upper = arm.limits.q_upper - _LIMIT_MARGIN_RAD
 
     def forward(self, q: Float) -> Transform:
         """Return T_base_ee for q (J,) rad."""
-        self._pin.framesForwardKinematics(self._model, self._data, self._model_q(q))
-        return Transform(self._T_base_world @ self._data.oMf[self._frame].homogeneous)
+        return Transform(self._T_base_root @ self._solver.place(q))
 
     def forward_many(self, q: Float) -> Float:
         """Return Ts_base_ee (T, 4, 4) for q (T, J) rad."""
@@ -110,89 +119,70 @@ class ArmKinematics:
 
     def jacobian(self, q: Float) -> Float:
         """Return the (6, J) Jacobian at q (J,): linear then angular velocity of the EE, in the EE frame."""
-        J = self._pin.computeFrameJacobian(self._model, self._data, self._model_q(q), self._frame, self._pin.LOCAL)
-        return np.asarray(J)[:, self._order]
+        return self._solver.jacobian(np.asarray(q, dtype=np.float64))
 
-    def solve_chunk(self, Ts_base_ee: Float, q_seed: Float) -> ChunkSolution:
+    def solve_chunk(self, Ts_base_ee: Float, q_seed: Float, *, period_s: float | None = None) -> ChunkSolution:
         """Solve poses in order, each from the solution before it.
 
         Damped least squares inside the joint limits. The remaining freedom moves slowly towards q_home, by the same
-        amount per pose, so that consecutive chunks agree. No pose moves a joint by more than 0.25 rad: near a
-        singularity the pose is missed (and reported) rather than the arm whipped around. Never raises on a finite
-        target.
+        amount per pose, so that consecutive chunks agree. From pose to pose no joint moves further than its speed
+        limit allows in a period (0.25 rad without a period): near a singularity the pose is missed, and reported,
+        rather than the arm whipped around. Never raises on a finite target.
 
         Args:
             Ts_base_ee: (T, 4, 4) targets.
             q_seed: (J,) configuration before the first target.
+            period_s: Time between poses.
 
         Returns:
             One configuration per target.
         """
         q = np.clip(np.asarray(q_seed, dtype=np.float64), self._lower, self._upper)
-        solutions, residuals = np.empty((len(Ts_base_ee), len(q))), np.empty((len(Ts_base_ee), 2))
-        held = np.zeros(len(q), dtype=bool)
-        for i, T_base_ee in enumerate(Ts_base_ee):
-            q, residuals[i], held_now = self._solve(self._pin.SE3(np.linalg.solve(self._T_base_world, T_base_ee)), q)
-            solutions[i] = q
-            held |= held_now
+        step = np.full(len(q), _MAX_STEP_RAD) if period_s is None else self._arm.limits.velocity * period_s
+        targets = self._T_root_base @ Ts_base_ee
+        solutions, residuals, blocked = self._solve_in_order(targets, q, step, _WAYS[0], np.inf)
+        least, most = _WORTH_ANOTHER_TRY
+        for way in _WAYS[1:]:
+            worst = residuals.sum(axis=1).max()
+            if not least < worst < most:
+                break
+            other = self._solve_in_order(targets, q, step, way, worst)
+            if other[1].sum(axis=1).max() < worst:
+                solutions, residuals, blocked = other
+        at_limit = blocked & ((solutions <= self._lower + _AT_LIMIT_RAD) | (solutions >= self._upper - _AT_LIMIT_RAD))
+        held: Flags = np.any(at_limit, axis=0)
         return ChunkSolution(
             q=solutions,
             converged=(residuals[:, 0] <= _CONVERGED_M) & (residuals[:, 1] <= _CONVERGED_RAD),
             residual_m=residuals[:, 0],
             residual_rad=residuals[:, 1],
+            at_position_limit=at_limit,
+            at_step_limit=blocked & ~at_limit,
             clipped=tuple(name for name, is_held in zip(self._arm.joint_names, held, strict=True) if is_held),
         )
 
-    def _solve(self, T_world_ee: Any, q_start: Float) -> tuple[Float, tuple[float, float], NDArray[np.bool_]]:
-        q, held = q_start, np.zeros(len(q_start), dtype=bool)
-        lower = np.maximum(self._lower, q_start - _MAX_STEP_RAD)
-        upper = np.minimum(self._upper, q_start + _MAX_STEP_RAD)
-        for iteration in range(_MAX_ITERATIONS):
-            error, residual = self._error(T_world_ee, q)
-            if iteration and residual[0] < _TOLERANCE_M and residual[1] < _TOLERANCE_RAD:
+    def _solve_in_order(
+        self, targets: Float, q: Float, step: Float, way: _Way, enough: float
+    ) -> tuple[Float, Float, Flags]:
+        """Return q (T, J), residuals (T, 2) m and rad, and which joints were blocked (T, J).
+
+        A miss of `enough` (m + rad) ends the attempt; the residuals of what was not attempted are infinite.
+        """
+        shape = (len(targets), len(q))
+        solutions, residuals = np.zeros(shape), np.full((len(targets), 2), np.inf)
+        blocked = np.zeros(shape, dtype=bool)
+        q_before = q
+        for i, T_root_ee in enumerate(targets):
+            lower, upper = np.maximum(self._lower, q - step), np.minimum(self._upper, q + step)
+            expected = q
+            if way.momentum:
+                expected = np.minimum(np.maximum(q + way.momentum * (q - q_before), lower), upper)
+            drift = way.posture_gain * (self._arm.q_home - q)
+            q_before = q
+            q, residuals[i, 0], residuals[i, 1], blocked[i] = self._solver.solve(
+                T_root_ee, expected, drift, lower, upper
+            )
+            solutions[i] = q
+            if residuals[i, 0] + residuals[i, 1] >= enough:
                 break
-            J = self.jacobian(q)
-            posture = _POSTURE_GAIN * (self._arm.q_home - q) if iteration == 0 else np.zeros(len(q))
-            free = q + _damped_step(J, error, posture)
-            blocked = (free < lower) | (free > upper)
-            if blocked.any():
-                J[:, blocked] = 0.0
-                free = q + _damped_step(J, error, np.where(blocked, 0.0, posture))
-                held |= blocked & (
-                    (free <= self._lower) | (free >= self._upper) | (q <= self._lower) | (q >= self._upper)
-                )
-            q = np.clip(free, lower, upper)
-        else:
-            _, residual = self._error(T_world_ee, q)
-        return q, residual, held
-
-    def _error(self, T_world_ee: Any, q: Float) -> tuple[Float, tuple[float, float]]:
-        self._pin.framesForwardKinematics(self._model, self._data, self._model_q(q))
-        error = self._pin.log6(self._data.oMf[self._frame].actInv(T_world_ee)).vector
-        return error, (math.sqrt(error[:3] @ error[:3]), math.sqrt(error[3:] @ error[3:]))
-
-    def _model_q(self, q: Float) -> Float:
-        model_q = np.empty(len(q))
-        model_q[self._order] = q
-        return model_q
-
-
-def _damped_step(J: Float, error: Float, posture: Float) -> Float:
-    """Return (J,) rad: reach the error (6,), and as much of the posture as that leaves free."""
-    damping = _DAMPING**2 * min(1.0, math.sqrt(error @ error) / _FULLY_DAMPED) + _REGULARISATION
-    step: Float = posture + J.T @ np.linalg.solve(J @ J.T + damping * _EYE, error - J @ posture)
-    return step
-
-
-def _reduced_model(urdf_path: Path, joint_names: tuple[str, ...]) -> tuple[Any, Any]:
-    """Return the pinocchio module and a model in which only the named joints move."""
-    try:
-        import pinocchio
-    except ImportError as error:
-        raise DependencyError(
-            "inverse kinematics needs pinocchio, which is not installed; "
-            "run `pip install pin`, or install the ROS package `pinocchio`"
-        ) from error
-    model = pinocchio.buildModelFromUrdf(str(urdf_path))
-    locked = [i for i, name in enumerate(model.names) if i and name not in joint_names]
-    return pinocchio, pinocchio.buildReducedModel(model, locked, pinocchio.neutral(model))
+        return solutions, residuals, blocked

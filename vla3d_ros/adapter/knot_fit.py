@@ -32,7 +32,7 @@ _SUBDIVISIONS = np.array([0.25, 0.5, 0.75])[:, None, None]
 class KnotFit:
     """K knots after the commitment, every dt: q, dq (K, J); how much slower than asked; which limit forced that.
 
-    load is the highest share of a velocity or acceleration limit in use; above 1 the knots must not be executed.
+    load is the highest share of a velocity, acceleration or jerk limit in use; above 1 the knots must not be executed.
     """
 
     q: Float
@@ -174,6 +174,7 @@ def _load(start: Reference, q: Float, dq: Float, ddq: Float, dt_s: float, limits
     loads = {
         "velocity": velocity.max(axis=(0, 1)),
         "acceleration": acceleration.max(axis=0),
+        "jerk": (np.abs(jerk) / limits.jerk).max(axis=0),
         "position": np.where(outside.max(axis=(0, 1)) > 0, 10.0, 0.0),
     }
     worst = max(loads, key=lambda name: float(loads[name].max()))

@@ -87,7 +87,7 @@ class UrdfChain:
         for joint in self.joints:
             placed[joint.child] = placed[joint.parent] @ joint.T_parent_child
             if joint.column is not None:
-                placed[joint.child] = placed[joint.child] @ _motion(joint, q[:, joint.column])
+                placed[joint.child] = placed[joint.child] @ joint_motion(joint, q[:, joint.column])
         return placed
 
     def moving_bodies(self) -> BodyPoints:
@@ -102,6 +102,10 @@ class UrdfChain:
             points_link=np.concatenate([points for _, points, _ in shapes] or [np.zeros((0, 3))]),
             radii=np.concatenate([np.full(len(points), radius) for _, points, radius in shapes] or [np.zeros(0)]),
         )
+
+    def shapes_of(self, link: str) -> list[tuple[Float, float]]:
+        """Return a link's collision shapes as (points in its frame, radius m): sphere 1, capsule 2, box 8 points."""
+        return _shapes(self._links[link])
 
     def children_of(self, joint_names: tuple[str, ...]) -> frozenset[str]:
         """Return the links carried by the named joints."""
@@ -163,8 +167,8 @@ def _numbers(text: str | None, otherwise: tuple[float, ...]) -> Float:
     return np.array([float(word) for word in text.split()] if text else otherwise, dtype=np.float64)
 
 
-def _motion(joint: ChainJoint, values: Float) -> Float:
-    """(T, 4, 4) displacement of a joint for (T,) positions."""
+def joint_motion(joint: ChainJoint, values: Float) -> Float:
+    """Return the (T, 4, 4) displacements of a joint for (T,) positions, rad or m."""
     motion: Float = np.broadcast_to(np.eye(4), (len(values), 4, 4)).copy()
     if joint.is_prismatic:
         motion[:, :3, 3] = values[:, None] * joint.axis

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,13 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from vla3d_ros.camera.calibration_record import CalibrationRecord, read_records
 from vla3d_ros.datatypes import CameraModel, CameraMount
 from vla3d_ros.errors import ConfigError, ShapeError, join_problems
 from vla3d_ros.geometry import Transform
 
 _RIG_KEYS = {"anchor", "rate_hz", "max_skew_ms", "cameras"}
-_CAMERA_KEYS = {"source", "width_px", "height_px", "K", "distortion", "mount", "settings"}
+_CAMERA_KEYS = {"source", "width_px", "height_px", "K", "distortion", "mount", "settings", "calibration"}
 _MOUNT_KEYS = {"parent_frame", "optical_frame", "position_m", "look_at_m", "up", "xyzw"}
 _DISTORTION_SIZES = (0, 5)
 _K_SIZE = 9
@@ -26,13 +27,17 @@ _SMALLEST_SINE = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class CameraSpec:
-    """One camera of a rig: what provides its images (`source`), intrinsics, mount, and the source's own settings."""
+    """One camera of a rig: what provides its images (`source`), intrinsics, mount, and the source's own settings.
+
+    `calibration` says where intrinsics and extrinsics come from, by kind; empty if they were written by hand.
+    """
 
     name: str
     source: str
     model: CameraModel
     mount: CameraMount
     settings: Mapping[str, Any]
+    calibration: Mapping[str, CalibrationRecord] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -109,9 +114,13 @@ class _RigReader:
         settings = camera.get("settings") or {}
         if not isinstance(settings, Mapping):
             self._problems.append(f"{where}: 'settings' is {settings!r}; expected a mapping")
+        records, problems = read_records(camera.get("calibration"), where)
+        self._problems += problems
         if model is None or mount is None or len(self._problems) > before:
             return None
-        return CameraSpec(name=name, source=source, model=model, mount=mount, settings=dict(settings))
+        return CameraSpec(
+            name=name, source=source, model=model, mount=mount, settings=dict(settings), calibration=records
+        )
 
     def _model(self, camera: Mapping[str, Any], where: str) -> CameraModel | None:
         before = len(self._problems)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from vla3d_ros.camera.rig import CameraSpec
@@ -10,8 +11,38 @@ from vla3d_ros.datatypes import CameraImage, CameraModel
 from vla3d_ros.errors import ConfigError
 
 
+@dataclass(slots=True)
+class SourceHealth:
+    """What a source knows of its camera.
+
+    Attributes:
+        dropped: Frames the camera took that were never returned: lost on the way, or overtaken by a fresher one.
+        withheld: Frames that were not passed on because their stamp could not be right.
+        clock_jumps: How often the camera's clock was found to have jumped.
+        reconnects: How often the camera came back after it had gone.
+        temperature_c: Temperature, where the device tells.
+        trouble: What is wrong now, in words; empty if nothing is.
+    """
+
+    dropped: int = 0
+    withheld: int = 0
+    clock_jumps: int = 0
+    reconnects: int = 0
+    temperature_c: float | None = None
+    trouble: str = ""
+
+
 class CameraSource(Protocol):
-    """One camera. `open`, `read` and `close` are called from one capture thread."""
+    """One camera. `open`, `read` and `close` are called from one thread at a time, `health` from any.
+
+    Stamps of the images returned are on the ROS clock and strictly increase. A camera that goes away makes `read`
+    return None and `health.trouble` say so, until it is back; nobody needs to open it again.
+    """
+
+    @property
+    def health(self) -> SourceHealth:
+        """How the camera does."""
+        ...
 
     @property
     def name(self) -> str:

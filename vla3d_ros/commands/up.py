@@ -14,14 +14,17 @@ from vla3d_ros.resources import config_dir
 _WATCH_S = 0.5
 
 
-def up(name: str, log_dir: Path, console: Console) -> int:
+def up(name: str, log_dir: Path, console: Console, *, is_live: bool = False) -> int:
     """Start the deployment's processes, drive its nodes to active in order, and watch.
 
     Returns:
         0 after Ctrl-C, 1 if a process ended by itself.
     """
-    deployment = load_deployment(name, config_dir(), {"recorder": {"output_dir": str(log_dir.resolve() / "bags")}})
+    overrides = {"recorder": {"output_dir": str(log_dir.resolve() / "bags")}}
+    deployment = load_deployment(name, config_dir(), overrides, is_live=is_live)
     console.print(f"[bold]{deployment.name}[/]: {deployment.description}")
+    if deployment.parameters.get("adapter", {}).get("dry_run"):
+        console.print("[yellow]dry run[/]: plans and verdicts are published, nothing moves; --live lets it move")
     with running_graph(deployment, log_dir, is_private=False) as supervisor:
         from vla3d_ros.ros.bring_up import bring_up  # needs rclpy, which the environment has to be prepared for
 

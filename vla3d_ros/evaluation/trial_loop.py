@@ -6,13 +6,15 @@ Time is the world's own, so a trial takes as long as the machine needs and alway
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from vla3d_ros.adapter.embodiment import Embodiment, load_embodiment
+from vla3d_ros.adapter.interfaces.arm_speaker import ArmSpeaker
+from vla3d_ros.adapter.interfaces.messages import WireMessage
 from vla3d_ros.camera.rig import CameraRig, load_rig
 from vla3d_ros.datatypes import ActionChunk, CameraImage
 from vla3d_ros.errors import PerceptionError
@@ -104,6 +106,10 @@ class TrialLoop:
         self._joints = _Schedule(round(_NS / setup.joint_state_hz), self._start_ns)
         self._images = _Schedule(round(_NS / self._rig.rate_hz), self._start_ns)
         self._ticks = _Schedule(round(_NS / _TICK_HZ), self._start_ns)
+        self._speakers = {arm.name: ArmSpeaker(arm, self._embodiment.urdf_path) for arm in self._embodiment.arms}
+        self._setpoints = {
+            name: _Schedule(round(_NS / speaker.tick_hz), self._start_ns) for name, speaker in self._speakers.items()
+        }
         self._pending: deque[ActionChunk] = deque()
         self._tally = _Tally()
         self._failure: str | None = None
@@ -161,11 +167,15 @@ class TrialLoop:
             self._carry_out(self.pipeline.on_chunk(chunk, now_ns))
         if self._ticks.is_due(now_ns):
             self._carry_out(self.pipeline.on_tick(now_ns))
+        for arm, schedule in self._setpoints.items():
+            if schedule.is_due(now_ns):
+                self._say(arm, self._speakers[arm].tick(now_ns))
 
     def _feel(self) -> None:
         sample = self.world.joint_state()
         for state in self.pipeline.on_joint_state(sample.names, sample.q, sample.dq, sample.stamp_ns):
             self._window.add_robot_state(state)
+            self._speakers[state.arm].notice_opening(state.gripper_opening)
 
     def _see(self, now_ns: int) -> None:
         for camera, rgb in self._renderer.render(self.world.render_state()).items():
@@ -192,17 +202,19 @@ class TrialLoop:
         if execution.trajectories or execution.verdict.reasons:
             self._tally.verdicts[execution.verdict.kind.value] += 1
         for trajectory in execution.trajectories:
-            refusal = self.world.command_trajectory(trajectory)
-            if refusal is not None:
-                self._failure = f"the arm's controller refused a trajectory: {refusal}"
+            self._say(trajectory.arm, self._speakers[trajectory.arm].follow(trajectory))
         for target in execution.gripper_targets:
-            gripper = self._embodiment.arm(target.arm).gripper
-            if gripper is not None:
-                position = gripper.command_position(target.opening)
-                self.world.command_gripper(target.arm, position, gripper.max_effort_n)
+            self._say(target.arm, self._speakers[target.arm].set_opening(target.opening, self.world.time_ns))
         reason = self.pipeline.stop_reason
         if reason is not None:
             self._failure = f"safety stop: {reason.check}: {reason.message}"
+
+    def _say(self, arm: str, messages: Sequence[WireMessage]) -> None:
+        """Deliver messages to an arm's driver; a complaint, which would only be in its log, ends the trial."""
+        for message in messages:
+            complaint = self.world.receive(arm, message)
+            if complaint is not None:
+                self._failure = f"the driver of arm '{arm}': {complaint}"
 
     def _push(self) -> None:
         """Push the cube when an end effector has come as near as the nudge asks for."""

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from vla3d_ros.errors import ConfigError
 from vla3d_ros.policy.backend import PolicyBackend
 
-_BACKENDS = {"scripted": "vla3d_ros.policy.backends.scripted:ScriptedPolicy"}
+_BACKENDS = {
+    "scripted": "vla3d_ros.policy.backends.scripted:ScriptedPolicy",
+    "scripted_bimanual": "vla3d_ros.policy.backends.scripted_bimanual:ScriptedBimanualPolicy",
+}
 
 
 def load_backend(kind: str, config_file: str) -> PolicyBackend:
@@ -31,5 +35,34 @@ def load_backend(kind: str, config_file: str) -> PolicyBackend:
         raise ConfigError(f"no policy settings {path}; available: {available}")
     module_name, class_name = _BACKENDS[kind].split(":")
     factory = getattr(importlib.import_module(module_name), class_name)
-    backend: PolicyBackend = factory.from_config(yaml.safe_load(path.read_text(encoding="utf-8")))
+    backend: PolicyBackend = factory.from_config(read_settings(path))
     return backend
+
+
+def read_settings(path: Path) -> Any:
+    """Read a settings file, on top of the one beside it that its key `extends` names.
+
+    Args:
+        path: A YAML file. Sections are merged key by key; everything else replaces what is extended.
+
+    Raises:
+        ConfigError: If the extended file is missing, or extends in a circle.
+    """
+    return _read_layers(path, ())
+
+
+def _read_layers(path: Path, above: tuple[Path, ...]) -> Any:
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(settings, dict) or "extends" not in settings:
+        return settings
+    base = path.with_name(f"{settings.pop('extends')}.yaml")
+    if not base.is_file() or base in (path, *above):
+        available = sorted(file.stem for file in path.parent.glob("*.yaml") if file not in (path, *above))
+        raise ConfigError(f"{path} extends '{base.stem}', which it can not; expected one of {available}")
+    return _merged(_read_layers(base, (*above, path)), settings)
+
+
+def _merged(below: Any, above: Any) -> Any:
+    if not isinstance(below, dict) or not isinstance(above, dict):
+        return above
+    return {key: _merged(below.get(key), above[key]) if key in above else below[key] for key in {**below, **above}}

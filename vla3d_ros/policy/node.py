@@ -14,6 +14,7 @@ from sensor_msgs.msg import CameraInfo, Image, JointState, MultiDOFJointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
+from vla3d_ros.camera.view_exchange import ViewExchange
 from vla3d_ros.datatypes import ActionChunk, Observation, PolicyReport, RobotState
 from vla3d_ros.errors import Vla3dError
 from vla3d_ros.policy.backend import PolicyBackend
@@ -22,6 +23,7 @@ from vla3d_ros.policy.observation_window import ObservationWindow
 from vla3d_ros.ros import conversions, qos
 from vla3d_ros.ros.lifecycle import ManagedNode
 from vla3d_ros.ros.parameters import declare, parameter
+from vla3d_ros.ros.view_inbox import ViewInbox
 
 _STALE_S = 1.0
 
@@ -43,10 +45,15 @@ class PolicyNodeParameters:
 
 
 class PolicyNode(ManagedNode):
-    """Inference runs in its own thread; the latest observation wins, nothing queues."""
+    """Inference runs in its own thread; the latest observation wins, nothing queues.
 
-    def __init__(self) -> None:
+    Views come as messages, or as arrays over the exchange when the camera node lives in the same process.
+    """
+
+    def __init__(self, exchange: ViewExchange | None = None) -> None:
         super().__init__("policy")
+        self._exchange = exchange
+        self._inbox: ViewInbox | None = None
         self._settings = declare(self, PolicyNodeParameters)
         self._strokes_m = dict(zip(self._settings.arm_names, self._settings.gripper_strokes_m, strict=True))
         self._joints = self._split_joints()
@@ -83,7 +90,9 @@ class PolicyNode(ManagedNode):
 
     def _wire(self) -> None:
         self._is_wired = True
-        for camera in self._cameras:
+        if self._exchange is not None:
+            self._inbox = ViewInbox(self, self._exchange, self._on_views)
+        for camera in self._cameras if self._exchange is None else ():
             on_image, on_info = partial(self._on_image, camera), partial(self._on_info, camera)
             self.create_subscription(Image, f"camera/{camera}/image_raw", on_image, qos.SENSOR)
             self.create_subscription(CameraInfo, f"camera/{camera}/camera_info", on_info, qos.SENSOR)
@@ -116,6 +125,14 @@ class PolicyNode(ManagedNode):
             self._backend.close()
 
     # ------------------------------------------------------------------------------------------- inputs
+
+    def _on_views(self) -> None:
+        assert self._inbox is not None
+        try:
+            self._inbox.move_into(self._window, self._cameras, self.now_ns)
+        except Vla3dError as error:
+            self._complain(str(error))
+        self._offer_observation()
 
     def _on_image(self, camera: str, msg: Image) -> None:
         try:

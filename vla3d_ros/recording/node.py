@@ -40,8 +40,8 @@ class RecorderNodeParameters:
     session_yaml: str = parameter("Deployment and parameters of all nodes, kept in every bag", default="")
     include: tuple[str, ...] = parameter("Topics to record, regular expressions on full names", default=(".*",))
     exclude: tuple[str, ...] = parameter(
-        "Topics to leave out; the receive stamps already carry /clock",
-        default=("/rosout", "/parameter_events", "/clock", ".*/_.*"),
+        "Topics to leave out; the receive stamps already carry /clock, and raw images are recorded",
+        default=("/rosout", "/parameter_events", "/clock", ".*/_.*", ".*/image_raw/compressed"),
     )
     queue_mb: float = parameter("Most data waiting for the disk before messages are dropped", unit="MB", default=256.0)
 

@@ -43,6 +43,7 @@ _JOINT_STATE_NS = 5_000_000
 _TICK_NS = 20_000_000
 _ARRIVED_MM, _ARRIVED_DEG = 1.0, 0.3
 _MAX_RAMP_S = 15.0
+_AFTER_RAMP_S = 0.1  # the arm takes up chunks gradually after arming; the demonstration begins when it follows fully
 _VELOCITY_SHARE, _ACCELERATION_SHARE = 0.97, 0.7  # of the planning limits; the rest is for following and catching up
 _GOAL_MM, _GOAL_DEG = 5.0, 1.0
 
@@ -227,6 +228,7 @@ class _Drive:
         self._latency_ns = int(setup.latency_ms * 1e6)
         self._is_blind = setup.is_relative_to_demonstration
         self._scale = needed_time_scale(demonstration, self._arm, setup.execution)
+        self._earliest_ns = world.time_ns + round((setup.execution.motion.ramp_in_s + _AFTER_RAMP_S) * _NS)
         self._begin_ns: int | None = None  # world time at which the demonstration's first sample is due
         self._next_chunk_ns = self._next_state_ns = self._next_tick_ns = world.time_ns
         self._pending: deque[ActionChunk] = deque()
@@ -289,7 +291,7 @@ class _Drive:
         stamp_ns, T_base_ee = self._executed[-1]
         if self._begin_ns is None:
             mm, deg = pose_errors(T_base_ee.matrix[None], self._demonstrated(np.zeros(1, dtype=np.int64)))
-            if mm[0] < _ARRIVED_MM and deg[0] < _ARRIVED_DEG:
+            if now_ns >= self._earliest_ns and mm[0] < _ARRIVED_MM and deg[0] < _ARRIVED_DEG:
                 self._begin_ns = now_ns + self._latency_ns
                 self._verdicts.clear()
                 self._reasons.clear()

@@ -22,6 +22,7 @@ from vla3d_ros.ros.qos import EVENT
 
 _TRANSITIONS = (("configure", Transition.TRANSITION_CONFIGURE), ("activate", Transition.TRANSITION_ACTIVATE))
 _REASON_WAIT_S = 1.0
+_ATTEMPTS, _ATTEMPT_S = 4, 10.0
 
 
 class BringUp:
@@ -101,6 +102,30 @@ class BringUp:
                 self._errors[status.name] = status.message
             else:
                 self._errors.pop(status.name, None)
+
+
+def reactivate_nodes(names: Sequence[str], *, dead_processes: Callable[[], Iterable[str]]) -> None:
+    """Drive restarted nodes to active, from a process that has joined the graph already.
+
+    For a while DDS takes the node that was killed for the new one, and requests are lost: they are made again.
+
+    Raises:
+        BringUpError: Naming the node that refused, or did not come, and why.
+    """
+    node = rclpy.create_node("bring_up", start_parameter_services=False)
+    walker = BringUp(node)
+    try:
+        for name in names:
+            for attempt in range(_ATTEMPTS):
+                try:
+                    walker.activate([name], timeout_s=_ATTEMPT_S, dead_processes=dead_processes)
+                    break
+                except BringUpError:
+                    if attempt == _ATTEMPTS - 1 or list(dead_processes()):
+                        raise
+    finally:
+        walker.close()
+        node.destroy_node()
 
 
 def bring_up(

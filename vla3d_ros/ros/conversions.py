@@ -35,6 +35,7 @@ from vla3d_ros.datatypes import (
 )
 from vla3d_ros.errors import ShapeError
 from vla3d_ros.geometry import Transform
+from vla3d_ros.ros.conditioned_steps import CONDITIONED, conditioned_mark, conditioned_steps
 
 _NS = 1_000_000_000
 _EE_SUFFIX = "_ee"
@@ -256,7 +257,10 @@ def ee_state_from_msg(msg: MultiDOFJointState, strokes_m: Mapping[str, float]) -
 
 
 def chunk_to_msg(chunk: ActionChunk, base_frame: str, strokes_m: Mapping[str, float]) -> MultiDOFJointTrajectory:
-    """Return a chunk as one atomic standard message; stamp = the observation's stamp."""
+    """Return a chunk as one atomic standard message; stamp = the observation's stamp.
+
+    If the policy conditioned steps, there is a column `conditioned`, with 1 in translation.x of those steps.
+    """
     msg = MultiDOFJointTrajectory()
     msg.header.frame_id = base_frame
     msg.header.stamp = stamp_from_ns(chunk.stamp_ns)
@@ -268,7 +272,11 @@ def chunk_to_msg(chunk: ActionChunk, base_frame: str, strokes_m: Mapping[str, fl
         for arm, column in zip(chunk.arms, columns, strict=True):
             finger = _finger_to_msg(float(arm.gripper_opening[step]), strokes_m[arm.arm])
             point.transforms += [column[step], finger]
+        if chunk.conditioned_steps:
+            point.transforms.append(conditioned_mark(step < chunk.conditioned_steps))
         msg.points.append(point)
+    if chunk.conditioned_steps:
+        msg.joint_names.append(CONDITIONED)
     return msg
 
 
@@ -298,7 +306,12 @@ def chunk_from_msg(msg: MultiDOFJointTrajectory, strokes_m: Mapping[str, float])
                 gripper_opening=np.array([point.transforms[finger].translation.x / stroke_m for point in msg.points]),
             )
         )
-    return ActionChunk(stamp_ns=stamp_to_ns(msg.header.stamp), dt_ns=dt_ns, arms=tuple(arms))
+    return ActionChunk(
+        stamp_ns=stamp_to_ns(msg.header.stamp),
+        dt_ns=dt_ns,
+        arms=tuple(arms),
+        conditioned_steps=conditioned_steps([point.transforms for point in msg.points], columns.get(CONDITIONED)),
+    )
 
 
 # ------------------------------------------------------------------------------------------------- commands

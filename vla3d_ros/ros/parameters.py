@@ -85,14 +85,14 @@ def _declare_one(node: Node, name: str, annotation: Any, field: dataclasses.Fiel
         description=field.metadata.get("description", "") + (f" [{unit}]" if unit else ""),
         read_only=not field.metadata.get("live", False),
     )
-    has_default = field.default is not dataclasses.MISSING and field.default is not None
+    has_default = field.default not in (dataclasses.MISSING, None, ())  # of an empty list, no type can be told
     if has_default:
         default = list(field.default) if isinstance(field.default, tuple) else field.default
         return node.declare_parameter(name, Parameter(name, ros_type, default).value, descriptor).value
     declared = node.declare_parameter(name, ros_type, descriptor)
     if declared.type_ is Parameter.Type.NOT_SET:
-        if field.default is None:
-            return None
+        if field.default in (None, ()):
+            return field.default
         raise ConfigError(f"is missing; expected {ros_type.name.lower()}, set it in the deployment file")
     return declared.value
 

@@ -28,6 +28,10 @@ class ArmGeometry(Protocol):
         """Return Ts_base_ee (T, 4, 4) and collision points (T, P, 3) m for q (T, J)."""
         ...
 
+    def jacobian(self, q: Float) -> Float:
+        """Return the (6, J) Jacobian of the end effector at q (J,), m and rad."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpaceLimits:

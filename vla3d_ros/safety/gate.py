@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla3d_ros.datatypes import (
     ActionChunk,
@@ -17,71 +18,19 @@ from vla3d_ros.datatypes import (
     Verdict,
     VerdictKind,
 )
-from vla3d_ros.safety.collision import ArmGeometry, SpaceLimits, check_space
-from vla3d_ros.safety.limits import check_joint_limits
+from vla3d_ros.safety.bodies import RobotBodies, check_bodies
+from vla3d_ros.safety.collision import ArmGeometry, check_space
+from vla3d_ros.safety.config import GateConfig
+from vla3d_ros.safety.limits import check_jerk, check_joint_limits
+from vla3d_ros.safety.singularity import check_singularity
 
+__all__ = ["GateConfig", "GuardedArm", "SafetyGate"]
+
+Float = NDArray[np.float64]
+
+_SHORTEST_STEP_NS, _LONGEST_STEP_NS = 1_000_000, 1_000_000_000
 _ROTATION_TOLERANCE = 1e-3
 _MIN_KNOTS = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateConfig:
-    """Bounds that belong to a place, not to a robot. Positions in the arm's base frame."""
-
-    workspace_lower_m: tuple[float, ...] = field(
-        metadata={"description": "Box of the end effector: lowest x, y, z", "unit": "m"}
-    )
-    workspace_upper_m: tuple[float, ...] = field(
-        metadata={"description": "Box of the end effector: highest x, y, z", "unit": "m"}
-    )
-    table_z_m: float = field(metadata={"description": "Height of the table's top", "unit": "m"})
-    ee_speed_m_s: float = field(metadata={"description": "Highest speed of the end effector", "unit": "m/s"})
-    ee_turn_rad_s: float = field(metadata={"description": "Highest turning rate of the end effector", "unit": "rad/s"})
-    link_clearance_m: float = field(
-        default=0.01, metadata={"description": "Links and hand stay this far above the table", "unit": "m"}
-    )
-    tip_clearance_m: float = field(
-        default=0.002, metadata={"description": "Fingers stay this far above the table", "unit": "m"}
-    )
-    max_chunk_age_s: float = field(
-        default=0.5, metadata={"description": "An older observation is not acted on", "unit": "s"}
-    )
-    max_future_s: float = field(
-        default=0.05, metadata={"description": "A stamp this far ahead of now is a wrong clock", "unit": "s"}
-    )
-    max_state_age_s: float = field(
-        default=0.1, metadata={"description": "An older joint state stops the arm", "unit": "s"}
-    )
-    tracking_tolerance_rad: float = field(
-        default=0.15, metadata={"description": "A joint farther from its reference stops the arm", "unit": "rad"}
-    )
-
-    def space_limits(self) -> SpaceLimits:
-        """Return the bounds in space."""
-        lower, upper = self.workspace_lower_m, self.workspace_upper_m
-        return SpaceLimits(
-            workspace_lower_m=(lower[0], lower[1], lower[2]),
-            workspace_upper_m=(upper[0], upper[1], upper[2]),
-            table_z_m=self.table_z_m,
-            link_clearance_m=self.link_clearance_m,
-            tip_clearance_m=self.tip_clearance_m,
-            ee_speed_m_s=self.ee_speed_m_s,
-            ee_turn_rad_s=self.ee_turn_rad_s,
-        )
-
-    def problems(self) -> list[str]:
-        """Return what contradicts itself, one sentence each."""
-        found = []
-        for name in ("workspace_lower_m", "workspace_upper_m"):
-            if len(getattr(self, name)) != len("xyz"):
-                found.append(f"'{name}' is {list(getattr(self, name))}; expected three numbers x, y, z")
-        if not found and not np.less(self.workspace_lower_m, self.workspace_upper_m).all():
-            lower, upper = list(self.workspace_lower_m), list(self.workspace_upper_m)
-            found.append(f"workspace is empty: 'workspace_lower_m' {lower} is not below 'workspace_upper_m' {upper}")
-        for name in ("ee_speed_m_s", "ee_turn_rad_s", "max_chunk_age_s", "max_state_age_s", "tracking_tolerance_rad"):
-            if not getattr(self, name) > 0:
-                found.append(f"'{name}' is {getattr(self, name)}; expected a number above zero")
-        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -98,14 +47,17 @@ class SafetyGate:
     Anything may stop; the first reason wins; only `reset` clears it, and after that the arm must be armed again.
     """
 
-    def __init__(self, config: GateConfig, arms: Mapping[str, GuardedArm]) -> None:
+    def __init__(self, config: GateConfig, arms: Mapping[str, GuardedArm], bodies: RobotBodies | None = None) -> None:
         """Start disarmed.
 
         Args:
             config: Bounds of the place.
             arms: Limits and shape per arm name.
+            bodies: The shape of all arms together; without it, nothing is known of what may touch what.
         """
         self._config = config
+        self._bodies = bodies
+        self._keep_out = config.keep_out_boxes()
         self._arms = dict(arms)
         self._space = config.space_limits()
         self._is_armed = False
@@ -153,7 +105,7 @@ class SafetyGate:
         """
         reasons = [*self._permission(), *self._check_stamp(chunk, now_ns), *self._check_arms(chunk)]
         for arm in chunk.arms:
-            reasons += _check_poses(arm)
+            reasons += self._check_poses(arm)
         return _verdict(reasons, now_ns)
 
     def check_trajectory(self, trajectory: JointTrajectory, state: RobotState | None, now_ns: int) -> Verdict:
@@ -175,10 +127,25 @@ class SafetyGate:
             return _verdict(broken, now_ns)
         reasons = [
             *check_joint_limits(trajectory, guarded.limits),
+            *check_jerk(trajectory, guarded.limits, self._config.jerk_window_s),
             *check_space(trajectory, guarded.geometry, self._space),
+            *check_singularity(trajectory, guarded.geometry, self._config.singularity_margin),
             *self.check_state(trajectory.arm, state, now_ns),
         ]
         return _verdict(reasons, now_ns)
+
+    def check_together(self, q: Mapping[str, Float]) -> list[Reason]:
+        """Judge where the bodies of all arms pass: the robot itself, the other arm, the keep-out boxes.
+
+        Args:
+            q: Arm name -> (T, J) rad at T common instants, the first of them now; every arm of the robot.
+
+        Returns:
+            Reasons with links, distance and limit; empty if there is none.
+        """
+        if self._bodies is None or not all(np.isfinite(values).all() for values in q.values()):
+            return []  # what is not finite has been refused by `check_trajectory`
+        return check_bodies(q, self._bodies, self._keep_out, self._config.body_clearance_m)
 
     def check_state(self, arm: str, state: RobotState | None, now_ns: int) -> list[Reason]:
         """Return a reason if the newest measured state of an arm is missing, stale or from another clock."""
@@ -218,8 +185,9 @@ class SafetyGate:
         if -age_s > self._config.max_future_s:
             text = f"chunk's stamp is {-1e3 * age_s:.0f} ms ahead of now; the clocks disagree"
             reasons.append(Reason(check="chunk_future", message=text))
-        if chunk.dt_ns <= 0:
-            reasons.append(Reason(check="chunk_shape", message=f"chunk's dt_ns is {chunk.dt_ns}; expected above 0"))
+        if not _SHORTEST_STEP_NS <= chunk.dt_ns <= _LONGEST_STEP_NS:
+            text = f"chunk's steps are {chunk.dt_ns / 1e6:g} ms apart; expected 1 ms to 1 s"
+            reasons.append(Reason(check="chunk_step", message=text))
         return reasons
 
     def _check_arms(self, chunk: ActionChunk) -> list[Reason]:
@@ -227,6 +195,12 @@ class SafetyGate:
         if names == expected:
             return []
         return [Reason(check="chunk_arms", message=f"chunk is for arms {names}, expected {expected}")]
+
+    def _check_poses(self, arm: ArmChunk) -> list[Reason]:
+        steps, most = len(arm.Ts_ee0_ee), self._config.max_chunk_steps
+        if 0 < steps <= most:
+            return _check_poses(arm)
+        return [Reason(check="chunk_shape", message=f"arm '{arm.arm}': chunk has {steps} steps; expected 1 to {most}")]
 
     def _wrong_names(self, trajectory: JointTrajectory) -> Reason:
         guarded = self._arms.get(trajectory.arm)
@@ -244,8 +218,6 @@ def _verdict(reasons: list[Reason], now_ns: int) -> Verdict:
 
 def _check_poses(arm: ArmChunk) -> list[Reason]:
     Ts, opening = arm.Ts_ee0_ee, arm.gripper_opening
-    if not len(Ts):
-        return [Reason(check="chunk_shape", message=f"arm '{arm.arm}': chunk has no steps")]
     bad = [i for i in range(len(Ts)) if not (np.isfinite(Ts[i]).all() and np.isfinite(opening[i]))]
     if bad:
         return [Reason(check="finite", message=f"arm '{arm.arm}': steps {bad} hold values that are not finite")]

@@ -11,6 +11,7 @@ Float = NDArray[np.float64]
 
 _FRACTIONS = np.linspace(0.0, 1.0, 5)[:, None, None]
 _TOLERANCE = 1e-3  # share of a limit that rounding may exceed
+_WINDOW_STEPS = 4  # of the jerk's window
 _POSITION_TOLERANCE_RAD = 1e-6
 _SLOWEST_RAD_S = 0.02  # braking at the very edge of the position range has to be allowed some speed
 
@@ -47,6 +48,38 @@ def check_joint_limits(trajectory: JointTrajectory, limits: JointLimits) -> list
         text = f"would accelerate with {ddq[at][joint]:.2f} rad/s^2, allowed {limits.acceleration[joint]:.2f} rad/s^2"
         reasons.append(_reason("joint_acceleration", limits, joint, text))
     return reasons
+
+
+def check_jerk(trajectory: JointTrajectory, limits: JointLimits, window_s: float) -> list[Reason]:
+    """Check how fast the acceleration changes, on average over a window.
+
+    A controller that draws cubic pieces steps its acceleration at every knot, so the jerk at an instant says nothing;
+    what the motors feel is the change over the time their servo needs.
+
+    Args:
+        trajectory: Finite knots, at least two.
+        limits: Limits of the same joints in the same order.
+        window_s: The time; 0 = no check.
+
+    Returns:
+        A reason naming the worst joint with value and limit, or nothing.
+    """
+    if window_s <= 0.0:
+        return []
+    seconds = (trajectory.times_ns - trajectory.times_ns[0]) * 1e-9
+    grid = np.arange(seconds[0], seconds[-1] + 2 * window_s, window_s / _WINDOW_STEPS)
+    _, _, ddq = _along(trajectory)
+    piece = np.clip(np.searchsorted(seconds, grid, side="right") - 1, 0, len(seconds) - 2)
+    share = np.clip((grid - seconds[piece]) / np.diff(seconds)[piece], 0.0, 1.0)[:, None]
+    along = ddq[0, piece] + share * (ddq[-1, piece] - ddq[0, piece])
+    along[grid >= seconds[-1]] = 0.0
+    jerk = np.abs(along[_WINDOW_STEPS:] - along[:-_WINDOW_STEPS]) / window_s
+    excess = jerk - limits.jerk * (1 + _TOLERANCE)
+    if excess.max() <= 0:
+        return []
+    at, joint = np.unravel_index(int(excess.argmax()), excess.shape)
+    text = f"would jerk with {jerk[at, joint]:.0f} rad/s^3 over {1e3 * window_s:.0f} ms"
+    return [_reason("joint_jerk", limits, int(joint), f"{text}, allowed {limits.jerk[joint]:.0f} rad/s^3")]
 
 
 def _along(trajectory: JointTrajectory) -> tuple[Float, Float, Float]:

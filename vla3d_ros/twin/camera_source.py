@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla3d_ros.camera.rig import CameraSpec
+from vla3d_ros.camera.source import SourceHealth
 from vla3d_ros.datatypes import CameraImage, CameraModel
 from vla3d_ros.errors import ConfigError
 
@@ -61,6 +62,7 @@ class TwinCameraSource:
         self._mailbox = mailbox
         self._last_ns: int | None = None
         self._is_open = False
+        self.health = SourceHealth()
 
     @property
     def name(self) -> str:

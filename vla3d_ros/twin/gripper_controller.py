@@ -3,7 +3,7 @@
 Opening is a move to a width. Closing is a grasp: the fingers close until they are stopped and then press with
 `max_effort`; the goal counts as reached only if they stopped at the commanded width, so closing on an object reports
 `stalled` and an aborted goal while the object is held. Commands and results speak of different things, as on the real
-robot: the goal's position is `position_per_metre` times the gap, feedback and result are the gap itself.
+robot: the goal's position is the gripper's own measure (`GripperSpec.command_gap_m`), feedback and result are the gap.
 """
 
 from __future__ import annotations
@@ -72,11 +72,11 @@ class GripperController:
         """Take a goal; it replaces the one in progress. A goal outside the stroke is aborted without motion.
 
         Args:
-            position: As in the action, `position_per_metre` times the gap.
+            position: As in the action, in the gripper's own measure.
             max_effort: N; a grasp with 0 closes and then holds with no force.
             gap_m: Present gap between the pads.
         """
-        target_m = position / self._spec.position_per_metre
+        target_m = self._spec.command_gap_m(position)
         self._stalled = self._reached = self._aborted = False
         self._still_ns = 0
         if not -_ALREADY_THERE_M <= target_m <= self._spec.stroke_m + _ALREADY_THERE_M:

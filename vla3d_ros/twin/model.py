@@ -80,7 +80,7 @@ def _robot_spec(embodiment: Embodiment) -> Any:
     links = {body.name for body in spec.bodies}
     problems = []
     for arm in embodiment.arms:
-        fingers = arm.gripper.joint_names if arm.gripper else ()
+        fingers = arm.gripper.finger_joints if arm.gripper else ()
         problems += [f"no joint '{name}'" for name in (*arm.joint_names, *fingers) if name not in joints]
         problems += [f"no link '{name}'" for name in (arm.base_frame, arm.ee_frame) if name not in links]
     if problems:
@@ -127,18 +127,15 @@ def _prepare_gripper(spec: Any, arm: ArmSpec, friction: float) -> None:
     mujoco = import_mujoco()
     if arm.gripper is None:
         return
-    scale = arm.gripper.metres_per_joint_position
-    for name in arm.gripper.joint_names:
+    for name in arm.gripper.finger_joints:
         joint = spec.joint(name)
-        joint.armature = _FINGER_ARMATURE_KG * scale**2
-        stiffness, damping = _FINGER_STIFFNESS_N_M * scale**2, _FINGER_DAMPING_NS_M * scale**2
+        joint.armature = _FINGER_ARMATURE_KG
         servo = spec.add_actuator(name=name, target=name, trntype=mujoco.mjtTrn.mjTRN_JOINT)
-        servo.gainprm[0] = stiffness
+        servo.gainprm[0] = _FINGER_STIFFNESS_N_M
         servo.biastype = mujoco.mjtBias.mjBIAS_AFFINE
-        servo.biasprm[1], servo.biasprm[2] = -stiffness, -damping
-        effort = arm.gripper.max_effort_n * scale
+        servo.biasprm[1], servo.biasprm[2] = -_FINGER_STIFFNESS_N_M, -_FINGER_DAMPING_NS_M
         servo.forcelimited = True
-        servo.forcerange = [-effort, effort]
+        servo.forcerange = [-arm.gripper.max_effort_n, arm.gripper.max_effort_n]
         for geom in joint.parent.geoms:
             if geom.contype:
                 _set_contact(geom, friction)

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
-from control_msgs.action import GripperCommand
 from diagnostic_msgs.msg import DiagnosticStatus
-from rclpy.action import ActionServer
-from rclpy.action.server import ServerGoalHandle
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
-from rclpy.task import Future
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import JointState, MultiDOFJointState
+from sensor_msgs.msg import MultiDOFJointState
 from std_srvs.srv import Trigger
-from trajectory_msgs.msg import JointTrajectory, MultiDOFJointTrajectory
+from trajectory_msgs.msg import MultiDOFJointTrajectory
 from visualization_msgs.msg import MarkerArray
 
 from vla3d_ros.adapter.embodiment import load_embodiment
@@ -29,13 +27,17 @@ from vla3d_ros.errors import ConfigError, Vla3dError
 from vla3d_ros.ros import conversions, qos, twin_conversions
 from vla3d_ros.ros.lifecycle import ManagedNode
 from vla3d_ros.ros.parameters import declare, live_value, parameter
+from vla3d_ros.ros.twin_arms import TwinArm, TwinFeedback
 from vla3d_ros.twin.camera_source import TwinCameraSource
-from vla3d_ros.twin.gripper_controller import GripperState
+from vla3d_ros.twin.drivers import DriverSettings
+from vla3d_ros.twin.faults import BlindableSource
 from vla3d_ros.twin.judge import Judge
+from vla3d_ros.twin.motion_log import MotionRecord
 from vla3d_ros.twin.pacing import Pacing
 from vla3d_ros.twin.runtime import TwinRuntime
 from vla3d_ros.twin.scene import load_scene
 from vla3d_ros.twin.trajectory_controller import Distribution
+from vla3d_ros.twin.vendor_agx import AgxSettings, AgxSnapshot
 from vla3d_ros.twin.world import JointSample, TwinWorld
 
 _GRIPPER_POLL_S = 0.02
@@ -52,10 +54,16 @@ class TwinNodeParameters:
     scene_seed: int = parameter("Seed of the next /twin/place", live=True)
     ros_distribution: str = parameter("Whose trajectory controller to imitate: humble or jazzy", default="jazzy")
     path_tolerance_rad: float = parameter("Path tolerance of the trajectory controllers", unit="rad", default=0.2)
+    agx_snapshot: str = parameter("Which agx_arm_ros to imitate, by commit", default=AgxSnapshot.NODE_77882F4.value)
+    agx_fast_mode: bool = parameter("agx_arm_ros's launch argument fast_mode", default=False)
     real_time_factor: float = parameter("Fastest world speed relative to the wall clock", default=1.0)
     state_hz: float = parameter("Rate of joint_states and of /clock", unit="Hz", default=200.0)
     max_state_lag_s: float = parameter("The world waits for an adapter further behind", unit="s", default=0.01)
     max_chunk_lag_s: float = parameter("The world waits for a policy further behind", unit="s", default=0.15)
+    physics_hz: float = parameter("Rate of physics and of the robot's controllers", unit="Hz", default=500.0)
+    fault: str = parameter("Fault to imitate, see vla3d_ros/twin/faults.py; empty = none", live=True, default="")
+    log_s: float = parameter("The last seconds kept for /twin/save_log; 0 = none", unit="s", default=0.0)
+    log_file: str = parameter("Where /twin/save_log writes how the arms moved (.npz)", default="")
     truth_hz: float = parameter("Rate of /twin/truth", unit="Hz", default=20.0)
 
 
@@ -72,16 +80,13 @@ class TwinNode(ManagedNode):
         self._judge: Judge | None = None
         self._judged_seed = -1
         self._verdict = ""
-        self._gripper_goals: dict[str, tuple[ServerGoalHandle, Future]] = {}
+        self._arms: list[TwinArm] = []
         self._next_truth_ns = 0
         self._is_wired = False
 
     def configure(self) -> None:
         """Build the world and offer its cameras."""
         p = self._settings
-        if p.ros_distribution not in {kind.value for kind in Distribution}:
-            known = [kind.value for kind in Distribution]
-            raise ConfigError(f"ros_distribution is '{p.ros_distribution}': expected one of {known}")
         self._embodiment = load_embodiment(Path(p.robot_file))
         self._scene = load_scene(Path(p.scene_file))
         rig = load_rig(Path(p.rig_file))
@@ -89,9 +94,12 @@ class TwinNode(ManagedNode):
             self._embodiment,
             rig,
             self._scene,
-            distribution=Distribution(p.ros_distribution),
-            path_tolerance_rad=p.path_tolerance_rad,
+            drivers=self._driver_settings(),
+            physics_hz=p.physics_hz,
+            control_hz=p.physics_hz,
         )
+        if p.log_s > 0:
+            world.keep_log(p.log_s)
         self._runtime = TwinRuntime(
             world,
             real_time_factor=p.real_time_factor,
@@ -102,24 +110,27 @@ class TwinNode(ManagedNode):
             pacing=self._pacing,
         )
         images = self._runtime.images
-        self._sources.offer("twin", lambda spec: TwinCameraSource(spec, images))
+        self._sources.offer("twin", lambda spec: BlindableSource(TwinCameraSource(spec, images), world.faults))
         if not self._is_wired:
-            self._wire()
+            self._wire(world)
 
-    def _wire(self) -> None:
+    def _driver_settings(self) -> DriverSettings:
+        p = self._settings
+        return DriverSettings(
+            distribution=Distribution.parse(p.ros_distribution),
+            path_tolerance_rad=p.path_tolerance_rad,
+            agx=AgxSettings(snapshot=AgxSnapshot.parse(p.agx_snapshot), fast_mode=p.agx_fast_mode),
+        )
+
+    def _wire(self, world: TwinWorld) -> None:
         self._is_wired = True
         self._clock_publisher = self.create_publisher(Clock, "/clock", qos.CLOCK)
-        self._joint_publisher = self.create_publisher(JointState, "joint_states", qos.EVENT)
+        self._feedback = TwinFeedback(self, self._embodiment.arms)
         self._truth_publisher = self.create_publisher(MarkerArray, "/twin/truth", qos.EVENT)
         self._judge_publisher = self.create_publisher(DiagnosticStatus, "/twin/judge", qos.LATCHED)
         self.create_service(Trigger, "/twin/place", self._on_place)
-        self._action_servers = []
-        for arm in self._embodiment.arms:
-            on_trajectory = partial(self._on_trajectory, arm.name)
-            self.create_subscription(JointTrajectory, arm.command.topic, on_trajectory, qos.COMMAND)
-            if arm.gripper:
-                execute = partial(self._execute_gripper_goal, arm.name)
-                self._action_servers.append(ActionServer(self, GripperCommand, arm.gripper.action, execute))
+        self.create_service(Trigger, "/twin/save_log", self._on_save_log)
+        self._arms = [TwinArm(self, arm, world, self._call) for arm in self._embodiment.arms]
         for name, kind in (("ee_state", MultiDOFJointState), ("policy/chunk", MultiDOFJointTrajectory)):
             self.create_subscription(kind, name, partial(self._on_progress, name), qos.EVENT, raw=True)
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
@@ -142,8 +153,7 @@ class TwinNode(ManagedNode):
         self._clock_publisher.publish(Clock(clock=conversions.stamp_from_ns(now_ns)))
 
     def _on_joint_state(self, sample: JointSample) -> None:
-        msg = conversions.joint_state_to_msg(sample.names, sample.q, sample.dq, sample.effort, sample.stamp_ns)
-        self._joint_publisher.publish(msg)
+        self._feedback.publish(sample)
         if sample.stamp_ns >= self._next_truth_ns and self._runtime is not None:
             self._next_truth_ns = sample.stamp_ns + int(1e9 / self._settings.truth_hz)
             self._runtime.call(self._publish_truth)
@@ -154,40 +164,12 @@ class TwinNode(ManagedNode):
 
     # -------------------------------------------------------------- the interfaces of the real robot, in
 
-    def _on_trajectory(self, arm: str, msg: JointTrajectory) -> None:
-        if self._runtime is None:
-            return
-        command = twin_conversions.trajectory_command_from_msg(msg)
-        refusal = self._runtime.call(lambda world: world.submit_trajectory(arm, command))
-        if refusal:
-            self.get_logger().error(refusal)
-
-    async def _execute_gripper_goal(self, arm: str, goal: ServerGoalHandle) -> GripperCommand.Result:
-        assert self._runtime is not None
-        if arm in self._gripper_goals:
-            self._gripper_goals.pop(arm)[1].set_result(None)
-        command = goal.request.command
-        self._runtime.call(lambda world: world.command_gripper(arm, command.position, command.max_effort))
-        done: Future = Future(executor=self.executor)
-        self._gripper_goals[arm] = (goal, done)
-        state = await done
-        result = GripperCommand.Result()
-        if state is None:
-            goal.abort()
-            return result
-        result.position, result.effort = state.gap_m, state.effort_n
-        result.stalled, result.reached_goal = state.stalled, state.reached_goal
-        goal.succeed() if state.reached_goal else goal.abort()
-        return result
+    def _call(self, function: Callable[[TwinWorld], Any]) -> Any:
+        return None if self._runtime is None else self._runtime.call(function)
 
     def _answer_gripper_goals(self) -> None:
-        """Resolve goals whose gripper has come to an end of its own: reached, stalled or refused."""
-        if self._runtime is None:
-            return
-        for arm in list(self._gripper_goals):
-            state = self._runtime.call(partial(_gripper_state, arm))
-            if not state.is_active:
-                self._gripper_goals.pop(arm)[1].set_result(state)
+        for arm in self._arms:
+            arm.answer()
 
     # --------------------------------------------------------------------------------- for the judge only
 
@@ -196,6 +178,7 @@ class TwinNode(ManagedNode):
         try:
             if self._runtime is None:
                 raise ConfigError("the twin is not active; bring it up first")
+            self._judge = None  # the one of the last trial must not see the new scene
             trial = self._runtime.call(lambda world: world.place(np.random.default_rng(seed)))
             start_ns = self._runtime.call(lambda world: world.time_ns)
         except Vla3dError as error:
@@ -207,12 +190,23 @@ class TwinNode(ManagedNode):
         response.message = yaml.safe_dump({"instruction": trial.instruction, "cube": trial.cube, "pad": trial.pad})
         return response
 
+    def _on_save_log(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        log = None if self._runtime is None else self._runtime.call(_logged)
+        if log is None:
+            response.message = "nothing is logged; set the parameters log_s and log_file, and bring the twin up"
+            return response
+        log.save(Path(self._settings.log_file))
+        response.success, response.message = True, self._settings.log_file
+        return response
+
     def _publish_truth(self, world: TwinWorld) -> None:
+        world.faults.imitate(str(live_value(self, "fault")))
         truth = world.truth()
         frame = self._embodiment.arms[0].base_frame
         self._truth_publisher.publish(twin_conversions.truth_to_msg(truth, self._scene, frame))
-        if self._judge is not None and self._verdict == "running":
-            ruling = self._judge.update(truth)
+        judge = self._judge
+        if judge is not None and self._verdict == "running":
+            ruling = judge.update(truth)
             if ruling is not None:
                 self._publish_verdict(ruling.outcome.value, ruling.reason)
 
@@ -231,5 +225,5 @@ class TwinNode(ManagedNode):
         return True, "running", {"real_time_factor": f"{factor:.2f}"}
 
 
-def _gripper_state(arm: str, world: TwinWorld) -> GripperState:
-    return world.gripper_state(arm)
+def _logged(world: TwinWorld) -> MotionRecord | None:
+    return None if world.log is None else world.log.snapshot()

@@ -76,7 +76,9 @@ def _draw_places(trial: TrialSpec, generator: np.random.Generator) -> list[Place
                 np.hypot(x - other.x_m, y - other.y_m) - apart.get((kind, kinds[index]), trial.cube_pad_m)
                 for index, other in enumerate(places)
             ]
-            if min(distances, default=0.0) >= 0.0:
+            clear_x_m, clear_y_m, radius_m = trial.keep_clear_m
+            distances.append(np.hypot(x - clear_x_m, y - clear_y_m) - radius_m)
+            if min(distances) >= 0.0:
                 places.append(Placement(x_m=x, y_m=y, yaw_rad=generator.uniform(-np.pi, np.pi)))
                 break
         else:

@@ -56,12 +56,16 @@ class FingerSpec:
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class TrialSpec:
-    """How a trial is drawn: how many objects, in which rectangle, and the least distances between centres in metres."""
+    """How a trial is drawn: how many objects, in which rectangle, and the least distances between centres in metres.
+
+    keep_clear_m (x, y, radius) is a circle in which no object's centre lies; radius 0 = none.
+    """
 
     cubes: int
     pads: int
     region_x_m: Float
     region_y_m: Float
+    keep_clear_m: Float
     cube_cube_m: float
     cube_pad_m: float
     pad_pad_m: float
@@ -163,6 +167,7 @@ def _read_trial(reader: ConfigReader) -> TrialSpec:
         pads=int(reader.positive("pads")),
         region_x_m=reader.vector("region_x_m", 2),
         region_y_m=reader.vector("region_y_m", 2),
+        keep_clear_m=reader.vector("keep_clear_m", 3) if reader.has("keep_clear_m") else np.zeros(3),
         cube_cube_m=reader.positive("cube_cube_m"),
         cube_pad_m=reader.positive("cube_pad_m"),
         pad_pad_m=reader.positive("pad_pad_m"),

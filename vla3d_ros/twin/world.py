@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
-from vla3d_ros.adapter.embodiment import ArmSpec, Embodiment
+from vla3d_ros.adapter.embodiment import ArmSpec, Embodiment, GripperSpec
+from vla3d_ros.adapter.interface_specs import Float64ArrayInterface
+from vla3d_ros.adapter.interfaces.messages import ArrayMessage, GripperGoal, TrajectoryMessage, WireMessage
 from vla3d_ros.camera.rig import CameraRig
 from vla3d_ros.datatypes import JointTrajectory
 from vla3d_ros.errors import ConfigError, Vla3dError
 from vla3d_ros.geometry import Transform
+from vla3d_ros.twin.arm_driver import TrajectoryDriver
+from vla3d_ros.twin.drivers import DriverSettings, create_driver
 from vla3d_ros.twin.engine import import_mujoco
+from vla3d_ros.twin.faults import TwinFaults
 from vla3d_ros.twin.fingers import Fingers, dof_index, qpos_index
 from vla3d_ros.twin.gripper_controller import GripperState
 from vla3d_ros.twin.model import CUBE_PREFIX, PAD_PREFIX, build_model, parking_m
+from vla3d_ros.twin.motion_log import MotionLog
 from vla3d_ros.twin.placement import Placement, TrialScene, draw_trial
 from vla3d_ros.twin.renderer import pack_render_state
 from vla3d_ros.twin.scene import SceneConfig
 from vla3d_ros.twin.trajectory_command import TrajectoryCommand
-from vla3d_ros.twin.trajectory_controller import Distribution, TrajectoryController
+from vla3d_ros.twin.trajectory_controller import TrajectoryController
 from vla3d_ros.twin.truth import JointSample, ObjectTruth, Truth
 
 Float = NDArray[np.float64]
@@ -40,8 +48,7 @@ class TwinWorld:
         *,
         physics_hz: float = 500.0,
         control_hz: float = 500.0,
-        distribution: Distribution = Distribution.JAZZY,
-        path_tolerance_rad: float = 0.0,
+        drivers: DriverSettings | None = None,
     ) -> None:
         """Build the world with the robot at its home configuration, grippers open, the table empty.
 
@@ -51,8 +58,7 @@ class TwinWorld:
             scene: Table, cubes, pads.
             physics_hz: Physics steps per second, a whole multiple of `control_hz`.
             control_hz: Updates of the robot's controllers per second.
-            distribution: Whose trajectory controller to imitate.
-            path_tolerance_rad: The trajectory controllers' path tolerance; 0 = none.
+            drivers: Which versions of the vendors' drivers to imitate; None = the newest.
 
         Raises:
             ConfigError: If the rates do not fit each other, or robot, rig and scene do not fit.
@@ -66,17 +72,25 @@ class TwinWorld:
         self._data = self._mujoco.MjData(self.model)
         self.time_ns = START_NS
         self.trial: TrialScene | None = None
-        self.controllers = {
-            arm.name: TrajectoryController(
-                arm.joint_names,
-                update_period_ns=self._period_ns,
-                distribution=distribution,
-                path_tolerance_rad=path_tolerance_rad,
+        self.drivers = {
+            arm.name: create_driver(
+                arm,
+                embodiment.urdf_path,
+                period_ns=self._period_ns,
+                settings=drivers or DriverSettings(),
+                grip=partial(self._grip_within_stroke, arm.name),
             )
             for arm in embodiment.arms
         }
+        self.faults = TwinFaults()
+        self.log: MotionLog | None = None
         self._index_model()
         self.reset_robot()
+
+    @property
+    def controllers(self) -> dict[str, TrajectoryController]:
+        """The trajectory controllers of the arms that have one."""
+        return {n: driver.controller for n, driver in self.drivers.items() if isinstance(driver, TrajectoryDriver)}
 
     @property
     def period_ns(self) -> int:
@@ -96,7 +110,7 @@ class TwinWorld:
         self._acceleration[:] = 0.0
         for name, (q_index, v_index) in self._arms.items():
             q, dq = data.qpos[q_index], data.qvel[v_index]
-            q_ref, dq_ref = self.controllers[name].update(self.time_ns, q, dq)
+            q_ref, dq_ref = self.drivers[name].update(self.time_ns, q, dq)
             self._acceleration[v_index] = _SERVO_RAD_S * (_SERVO_RAD_S * (q_ref - q) + 2.0 * (dq_ref - dq))
         self._mujoco.mj_mulM(model, data, self._torque, self._acceleration)
         v_index = self._driven
@@ -106,26 +120,42 @@ class TwinWorld:
                 f"the physics diverged at {self.time_ns} ns: torques {torque.tolist()}; use a higher physics_hz"
             )
         data.qfrc_applied[v_index] = torque
+        for name, (_, v_arm) in self._arms.items():
+            if not self.drivers[name].is_powered:
+                data.qfrc_applied[v_arm] = 0.0
         for fingers in self._fingers.values():
             fingers.step(model, data, self._period_ns)
         self._mujoco.mj_step2(model, data)
         if self._substeps > 1:
             self._mujoco.mj_step(model, data, self._substeps - 1)
         self.time_ns += self._period_ns
+        if self.log is not None:
+            self.log.record(self.time_ns, data)
+
+    def keep_log(self, seconds: float) -> None:
+        """Record from now on how the arms move, the last so many seconds of it."""
+        joints = [
+            (name, int(q), int(v))
+            for arm in self.embodiment.arms
+            for name, q, v in zip(arm.joint_names, *self._arms[arm.name], strict=True)
+        ]
+        self.log = MotionLog(self.model, joints, capacity=max(1, round(seconds * _NS / self._period_ns)))
 
     # ------------------------------------------------------------------------- the interfaces of the real robot
 
     def joint_state(self) -> JointSample:
         """Return all joints as the robot's drivers name them."""
         data = self._data
-        effort = data.qfrc_applied[self._state_v] + data.qfrc_actuator[self._state_v]
-        return JointSample(
-            stamp_ns=self.time_ns,
-            names=self._state_names,
-            q=data.qpos[self._state_q],
-            dq=data.qvel[self._state_v],
-            effort=effort,
-        )
+        parts = []
+        for arm in self.embodiment.arms:
+            q_index, v_index = self._arms[arm.name]
+            scale = self.drivers[arm.name].feedback_scale
+            parts.append(np.stack([scale * data.qpos[q_index], data.qvel[v_index], data.qfrc_applied[v_index]]))
+            if arm.name in self._fingers:
+                parts.append(self._fingers[arm.name].joint_sample(data))
+        q, dq, effort = np.concatenate(parts, axis=1)
+        sample = JointSample(stamp_ns=self.time_ns, names=self._state_names, q=q, dq=dq, effort=effort)
+        return self.faults.spoil(sample)
 
     def command_trajectory(self, trajectory: JointTrajectory) -> str | None:
         """Send a trajectory to its arm's controller.
@@ -133,15 +163,39 @@ class TwinWorld:
         Returns:
             None if accepted, otherwise the controller's words.
         """
-        return self.submit_trajectory(trajectory.arm, TrajectoryCommand.from_trajectory(trajectory))
+        return self.receive(trajectory.arm, TrajectoryMessage(topic="", trajectory=trajectory))
+
+    def receive(self, arm: str, message: WireMessage) -> str | None:
+        """Deliver a message to an arm's driver or to its gripper.
+
+        Returns:
+            What the driver writes to its log, None if nothing.
+        """
+        spec = self.embodiment.arm(arm)
+        if self.faults.is_deaf:
+            return None
+        if isinstance(message, GripperGoal):
+            self.command_gripper(arm, message.position, message.max_effort_n)
+            return None
+        if isinstance(message, ArrayMessage) and spec.gripper is not None and _is_for(message, spec.gripper):
+            self.command_gripper(arm, message.values[0], spec.gripper.max_effort_n)
+            return None
+        return self.drivers[arm].receive(message, self.time_ns)
 
     def submit_trajectory(self, arm: str, command: TrajectoryCommand) -> str | None:
         """Send a trajectory message as it came over the wire; see `TrajectoryController.submit`."""
-        return self.controllers[self.embodiment.arm(arm).name].submit(command, self.time_ns)
+        name = self.embodiment.arm(arm).name
+        if self.faults.is_deaf:
+            return None
+        if name not in self.controllers:
+            raise ConfigError(f"arm '{name}' has no trajectory controller; arms with one: {list(self.controllers)}")
+        return self.controllers[name].submit(command, self.time_ns)
 
     def command_gripper(self, arm: str, position: float, max_effort: float) -> None:
         """Send a GripperCommand goal; see `GripperController.submit`."""
         fingers = self._gripper(arm)
+        if self.faults.refuses_gripper:
+            position = float("inf")
         fingers.controller.submit(position, max_effort, fingers.gap_m(self._data))
 
     def gripper_state(self, arm: str) -> GripperState:
@@ -162,7 +216,7 @@ class TwinWorld:
         data.qacc_warmstart[:] = 0.0
         for arm in self.embodiment.arms:
             data.qpos[self._arms[arm.name][0]] = arm.q_home
-            self.controllers[arm.name].reset()
+            self.drivers[arm.name].reset()
         for fingers in self._fingers.values():
             data.qpos[fingers.q_index] = fingers.spec.stroke_m * fingers.position_per_gap
             fingers.controller.reset()
@@ -243,8 +297,6 @@ class TwinWorld:
         self._acceleration = np.zeros(model.nv)
         self._torque = np.zeros(model.nv)
         self._state_names = tuple(name for arm in arms for name in _state_names(arm))
-        self._state_q = qpos_index(model, self._state_names)
-        self._state_v = dof_index(model, self._state_names)
         self._mocap = {name: model.body(PAD_PREFIX + name).mocapid[0] for name in self.scene.pads.colours}
 
     def _gripper(self, arm: str) -> Fingers:
@@ -252,6 +304,12 @@ class TwinWorld:
         if name not in self._fingers:
             raise ConfigError(f"arm '{arm}' has no gripper; arms with one: {list(self._fingers)}")
         return self._fingers[name]
+
+    def _grip_within_stroke(self, arm: str, position: float, effort_n: float) -> None:
+        """What a driver asks for that clamps to the gripper's stroke rather than refuse."""
+        fingers = self._gripper(arm)
+        ends = sorted((fingers.spec.command_closed, fingers.spec.command_open))
+        self.command_gripper(arm, min(max(position, ends[0]), ends[1]), effort_n)
 
     def _cube_pose(self, colour: str) -> tuple[Float, float]:
         qpos = self._data.joint(CUBE_PREFIX + colour).qpos
@@ -271,6 +329,10 @@ class TwinWorld:
     def _object(self, body_name: str) -> ObjectTruth:
         body = self._data.body(body_name)
         return ObjectTruth(T_world_object=_pose(body.xmat, body.xpos), speed_m_s=float(np.linalg.norm(body.cvel[3:])))
+
+
+def _is_for(message: ArrayMessage, gripper: GripperSpec) -> bool:
+    return isinstance(gripper.command, Float64ArrayInterface) and gripper.command.topic == message.topic
 
 
 def _state_names(arm: ArmSpec) -> tuple[str, ...]:

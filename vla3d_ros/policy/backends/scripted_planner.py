@@ -68,6 +68,16 @@ class ScriptedPlanner:
             self._rollout.append(self._machine.step(self._rollout[-1], goals))
         return self._rollout[1:]
 
+    def start_from(self, motion: ToolMotion, stamp_ns: int) -> None:
+        """Begin with a motion that somebody else has planned so far, rather than at rest."""
+        state = PlanState(phase=Phase.APPROACH, motion=motion, anchor=motion.position)
+        self._rollout, self._rollout_ns = [state, state], stamp_ns
+
+    def motion_at(self, stamp_ns: int) -> ToolMotion | None:
+        """Return the planned motion at an instant, None before the first plan."""
+        planned = self._planned(stamp_ns)
+        return None if planned is None else planned.motion
+
     @property
     def phase(self) -> Phase | None:
         """Phase at the newest observation."""
