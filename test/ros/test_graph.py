@@ -200,9 +200,15 @@ def test_a_second_graph_in_the_same_domain_is_refused(graph, tmp_path):
         running_graph(graph.deployment, tmp_path, is_private=True),
     ):
         pass
-    graph.ear.wait(lambda: "/fr3/adapter" in running_nodes(1.0), "discovery of the first graph")
+    seen: set[str] = set()
+
+    def is_discovered() -> bool:
+        seen.update(running_nodes(1.0))
+        return "/fr3/adapter" in seen
+
+    graph.ear.wait(is_discovered, "discovery of the first graph")
     with pytest.raises(TransportError, match=r"node '/fr3/adapter' is already running; .*ROS_DOMAIN_ID"):
-        check_nodes_absent(running_nodes(1.0), graph.deployment.node_names, domain_id=0)
+        check_nodes_absent(seen, graph.deployment.node_names, domain_id=0)
 
 
 def test_the_stop_service_halts_the_arm_within_100_ms_inside_its_limits(graph):

@@ -37,7 +37,10 @@ class TrialRunner:
             namespace: Namespace of the robot, without slashes.
             dead_processes: Sentences about processes that ended by themselves.
         """
-        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        self._owns_ros = not rclpy.ok()
+        if self._owns_ros:
+            rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        self._is_closing = threading.Event()
         self._node = Node("trial_runner", namespace=f"/{namespace}", start_parameter_services=False)
         self._dead_processes = dead_processes
         self._values: dict[str, str] = {}
@@ -63,14 +66,17 @@ class TrialRunner:
         self._thread.start()
 
     def close(self) -> None:
-        """Leave the graph."""
-        rclpy.try_shutdown()
+        """Leave the graph, and shut ROS down if this started it."""
+        self._is_closing.set()
         if self._thread.is_alive():
             self._thread.join(timeout=2.0)
+        self._node.destroy_node()
+        if self._owns_ros:
+            rclpy.try_shutdown()
 
     def _spin(self) -> None:
         try:
-            while rclpy.ok():
+            while rclpy.ok() and not self._is_closing.is_set():
                 self._executor.spin_once(timeout_sec=0.1)
         except ExternalShutdownException:
             return
