@@ -72,6 +72,8 @@ setup(
         "gpu": ["onnxruntime-gpu>=1.17", "tensorrt>=10"],
         "agx": ["piper_sdk>=0.6.2", "python-can>=4.3"],
         "realsense": ["pyrealsense2>=2.54"],
+        # What `vla3d bench adapter` compares our inverse kinematics with; it says which of them are missing.
+        "ik-bench": ["daqp", "mink", "pin-pink", "pytracik", "roboticstoolbox-python"],
         # transforms3d is the independent oracle of the geometry tests. The formatter's style changes between minors
         # of ruff, hence the cap.
         "dev": [
