@@ -101,7 +101,7 @@ write_constraints() {
 }
 
 install_package() {
-    local extras=twin,dev,realsense
+    local extras=twin,dev,realsense,agx
     is_ros_sourced || extras+=,ros,interfaces
     say "installing vla3d_ros[$extras] (a minute or two the first time)"
     PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 \
