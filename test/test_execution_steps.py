@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vla3d_ros.adapter.embodiment import load_embodiment
-from vla3d_ros.datatypes import ActionChunk, ArmChunk
+from vla3d_ros.datatypes import ActionChunk, ArmChunk, Reason
 from vla3d_ros.execution import ExecutionConfig, ExecutionPipeline
 from vla3d_ros.geometry import exp_se3
 
@@ -49,9 +49,9 @@ def pipeline():
     return created
 
 
-def finish(steps, planned):
+def finish(steps, planned, now_ns=START_NS + MS):
     with pytest.raises(StopIteration) as end:
-        steps.send(planned)
+        steps.send((planned, now_ns))
     return end.value.value
 
 
@@ -96,3 +96,15 @@ def test_executed_steps_are_told_with_the_chunk_that_takes_over_and_with_a_stop(
     assert steps.first + steps.count == 4
     (steps,) = pipeline.stop("operator: test", START_NS + 210 * MS).executed_steps
     assert steps.chunk_stamp_ns == START_NS + 100 * MS
+
+
+def test_a_stop_starts_from_the_time_at_which_the_plan_was_refused(pipeline):
+    first = pipeline.chunk_steps(chunk(START_NS), START_NS + MS)
+    assert finish(first, next(first)()).accepted
+    feel(pipeline, START_NS + 40 * MS)
+    second = pipeline.chunk_steps(chunk(START_NS + 40 * MS), START_NS + 41 * MS)
+    motions, _ = next(second)()
+    late_ns = START_NS + 71 * MS
+    stopped = finish(second, (motions, [Reason(check="table", message="too low")]), late_ns)
+    (trajectory,) = stopped.trajectories
+    assert stopped.verdict.stamp_ns == late_ns and trajectory.times_ns[-1] > late_ns + 12 * MS

@@ -107,7 +107,7 @@ class ExecutionPipeline:
 
     def on_chunk(self, chunk: ActionChunk, now_ns: int) -> Execution:
         """Plan, judge and release one chunk, for all arms or for none."""
-        return run_steps(self.chunk_steps(chunk, now_ns))
+        return run_steps(self.chunk_steps(chunk, now_ns), now_ns)
 
     def chunk_steps(self, chunk: ActionChunk, now_ns: int) -> ChunkSteps:
         """Do the same in steps: judge the chunk, yield the work of planning, take its result, release.
@@ -126,11 +126,11 @@ class ExecutionPipeline:
             anchored, epoch = self._anchored(chunk), self._epoch
         except StaleObservationError as error:
             return self._reject(_stop_verdict(now_ns, "anchor", str(error)))
-        motions, faults = yield partial(self._plan, anchored, now_ns)
+        (motions, faults), done_ns = yield partial(self._plan, anchored, now_ns)
         if epoch != self._epoch:
             faults = [Reason(check="superseded", message="another command came while the chunk was planned")]
         if faults:
-            return self._object(faults, now_ns)
+            return self._object(faults, done_ns)  # a stop starts from the time it is sent
         self._last_chunk_ns, self._last_stamp_ns = now_ns, chunk.stamp_ns
         self._chunk_times_ns.append(now_ns)
         clamps = tuple(reason for planned in motions for reason in planned.clamps)

@@ -47,15 +47,16 @@ class Execution:
 PlannedChunk = tuple[list[PlannedMotion], list[Reason]]
 """What the arms would do with a chunk, and what the gate has against it."""
 
-ChunkSteps = Generator[Callable[[], PlannedChunk], PlannedChunk, Execution]
-"""A chunk's way through the pipeline: yields the work that may be done in another thread, returns what to send."""
+ChunkSteps = Generator[Callable[[], PlannedChunk], tuple[PlannedChunk, int], Execution]
+"""A chunk's way through the pipeline: yields the work that may be done in another thread, takes its result
+and the time then, returns what to send."""
 
 
-def run_steps(steps: ChunkSteps) -> Execution:
+def run_steps(steps: ChunkSteps, now_ns: int) -> Execution:
     """Do a chunk's work here and now, and return what to send."""
     try:
         work = next(steps)
-        steps.send(work())
+        steps.send((work(), now_ns))
     except StopIteration as end:
         execution: Execution = end.value
         return execution

@@ -167,7 +167,7 @@ class AdapterNode(ManagedNode):
 
     def _release(self, steps: ChunkSteps, planned: PlannedChunk) -> None:
         try:
-            steps.send(planned)
+            steps.send((planned, self.now_ns))
         except StopIteration as end:
             self._carry_out(end.value)
 

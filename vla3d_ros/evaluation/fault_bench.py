@@ -14,6 +14,7 @@ from vla3d_ros.twin.motion_log import MotionRecord
 _POLL_S = 0.02
 _MOVING_RAD_S = 0.15
 _MOVING_TIMEOUT_S = 25.0
+_MOVING_POLLS = 8  # in a row: a message from the way home may still come late
 _WALL_PER_SIM = 4.0
 _WALL_MIN_S = 4.0
 _BEFORE_NS = 500_000_000
@@ -105,7 +106,9 @@ def _start(fault: Fault, session: LiveSession, bench: FaultBench, seed: int) -> 
     bench.fastest_rad_s = 0.0  # what was heard before is no news
     session.instruct(instruction)
     deadline = time.monotonic() + _MOVING_TIMEOUT_S
-    while bench.fastest_rad_s < _MOVING_RAD_S:
+    moving_polls = 0
+    while moving_polls < _MOVING_POLLS:
+        moving_polls = moving_polls + 1 if bench.fastest_rad_s > _MOVING_RAD_S else 0
         session.check_alive()
         if time.monotonic() > deadline:
             raise TrialError(f"the policy did not move the arm within {_MOVING_TIMEOUT_S:g} s")
