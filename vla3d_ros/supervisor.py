@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 
 from vla3d_ros.deployment import Deployment, ProcessSpec
 
 _GRACE_S = 8.0
+_INTERRUPTS = (signal.SIGINT, signal.SIGTERM)
 # The linear algebra here is of size 7: more threads only fight for the cores that cameras and policy need.
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -42,7 +45,8 @@ class Supervisor:
         parameter_file.write_text(self._deployment.parameter_file_text(), encoding="utf-8")
         try:
             for process in self._deployment.processes:
-                self._start(process, parameter_file)
+                with _interrupts_wait():
+                    self._start(process, parameter_file)
         except BaseException:
             self.stop()
             raise
@@ -116,6 +120,23 @@ class Supervisor:
     def _last_line(self, process: str) -> str:
         lines = self.log_file(process).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return lines[-1] if lines else "it printed nothing"
+
+
+@contextlib.contextmanager
+def _interrupts_wait() -> Iterator[None]:
+    """Let Ctrl-C wait until a child that is being started is on the list of those to be ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+    before = {number: signal.signal(number, lambda number, _: received.append(number)) for number in _INTERRUPTS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if received:
+        raise KeyboardInterrupt
 
 
 def _signal(child: subprocess.Popen[bytes], number: int) -> None:
