@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
 CAMERAS = ("head", "side", "wrist")
 S = 1_000_000_000
-MOVING_RAD_S = 0.15
+MOVING_RAD_S = 0.4
 RESTING_RAD_S = 0.02
 
 
