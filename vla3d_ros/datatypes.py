@@ -141,15 +141,53 @@ class RobotState:
         read_only(self.dq, (len(self.joint_names),), f"dq of arm '{self.arm}'")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecutedSteps:
+    """Which steps of one chunk an arm was really told to do: `count` of them, from step `first` (from 0) on."""
+
+    arm: str
+    chunk_stamp_ns: int
+    first: int
+    count: int
+
+    def values(self) -> dict[str, str]:
+        """Return named values as text, for a status message."""
+        return {
+            f"{self.arm}_executed_stamp_ns": str(self.chunk_stamp_ns),
+            f"{self.arm}_executed_first": str(self.first),
+            f"{self.arm}_executed_steps": str(self.count),
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ReferringPrompt:
+    """The first image of a trial in grey, rgb (H, W, 3) uint8, with the target's mask laid over it in one colour.
+
+    The instruction speaks of "the object with the <colour>-colored mask" (GEAR-VLA App. F).
+    """
+
+    camera: str
+    rgb: Rgb
+    colour: str
+
+    def __post_init__(self) -> None:
+        read_only(self.rgb, (None, None, 3), f"prompt image of camera '{self.camera}'")
+
+
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Observation:
-    """Everything the policy sees at one instant. `stamp_ns` is the capture time of the views' anchor."""
+    """Everything the policy sees at one instant. `stamp_ns` is the capture time of the views' anchor.
+
+    `executed_steps` says what the arms were told to do of the newest chunks, as the adapter counted it.
+    """
 
     stamp_ns: int
     views: tuple[View, ...]
     robot_states: tuple[RobotState, ...]
     instruction: str
     missing_views: tuple[str, ...] = ()
+    executed_steps: tuple[ExecutedSteps, ...] = ()
+    prompt: ReferringPrompt | None = None
 
     @property
     def skew_ns(self) -> int:
@@ -163,11 +201,30 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class SpatialReport:
+    """Where a policy believes things are, for people to look at. Points in the robot's base frame, metres.
+
+    instance_points_base (I, 3) with instance_scores (I,) in [0, 1]; completion_points_base (P, 3): unseen surface that
+    the policy supposes.
+    """
+
+    instance_points_base: Float
+    instance_scores: Float
+    completion_points_base: Float
+
+    def __post_init__(self) -> None:
+        read_only(self.instance_points_base, (None, 3), "instance_points_base")
+        read_only(self.instance_scores, (len(self.instance_points_base),), "instance_scores")
+        read_only(self.completion_points_base, (None, 3), "completion_points_base")
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class PolicyReport:
     """What the policy says about a chunk: compute time (wall) and named details for people and plots."""
 
     compute_ns: int
     details: Mapping[str, str] = field(default_factory=dict)
+    spatial: SpatialReport | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -286,24 +343,6 @@ class GripperTarget:
 
     arm: str
     opening: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecutedSteps:
-    """Which steps of one chunk an arm was really told to do: `count` of them, from step `first` (from 0) on."""
-
-    arm: str
-    chunk_stamp_ns: int
-    first: int
-    count: int
-
-    def values(self) -> dict[str, str]:
-        """Return named values as text, for a status message."""
-        return {
-            f"{self.arm}_executed_stamp_ns": str(self.chunk_stamp_ns),
-            f"{self.arm}_executed_first": str(self.first),
-            f"{self.arm}_executed_steps": str(self.count),
-        }
 
 
 # ------------------------------------------------------------------------------------------------ safety

@@ -15,6 +15,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseArray
 from rclpy.clock import Clock, ClockType
 from rclpy.publisher import Publisher
+from rclpy.serialization import deserialize_message
 from sensor_msgs.msg import JointState, MultiDOFJointState
 from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
@@ -24,7 +25,7 @@ from vla3d_ros.adapter.embodiment import load_embodiment
 from vla3d_ros.adapter.interfaces.feedback import JOINT_STATES, FeedbackNames
 from vla3d_ros.adapter.interfaces.state_merge import StateMerger, merged_joints
 from vla3d_ros.adapter.pose_plan import PosePlan
-from vla3d_ros.datatypes import RobotState
+from vla3d_ros.datatypes import ActionChunk, RobotState
 from vla3d_ros.errors import ShapeError
 from vla3d_ros.execution import Execution, ExecutionConfig, ExecutionPipeline
 from vla3d_ros.execution_result import ChunkSteps, PlannedChunk
@@ -91,7 +92,7 @@ class AdapterNode(ManagedNode):
         self._path_publishers = {arm.name: self._create_path_publisher(arm.name) for arm in arms}
         self._ee_publisher = self.create_publisher(MultiDOFJointState, "ee_state", qos.EVENT)
         self._tf_publisher = self.create_publisher(TFMessage, "/tf", qos.EVENT)
-        self.create_subscription(MultiDOFJointTrajectory, "policy/chunk", self._on_chunk, qos.EVENT)
+        self.create_subscription(MultiDOFJointTrajectory, "policy/chunk", self._on_chunk, qos.EVENT, raw=True)
         for topic in self._feedback.topics:
             self.create_subscription(JointState, topic, partial(self._on_joint_state, topic), qos.SENSOR)
         if self._feedback.needs_merging:
@@ -148,15 +149,25 @@ class AdapterNode(ManagedNode):
         if merged := self._merger.add(states):
             self._publish_state(merged)
 
-    def _on_chunk(self, msg: MultiDOFJointTrajectory) -> None:
+    def _on_chunk(self, cdr: bytes) -> None:
+        """Have the chunk read beside the node's thread: that takes milliseconds, and the tick is due every ten."""
+        if self._is_active:
+            self._planner.wait()
+            self._planner.begin(partial(self._read_chunk, cdr), self._plan_chunk)
+
+    def _read_chunk(self, cdr: bytes) -> ActionChunk | ShapeError:
+        try:
+            msg = deserialize_message(cdr, MultiDOFJointTrajectory)
+            return conversions.chunk_from_msg(msg, self._strokes_m)
+        except ShapeError as error:
+            return error
+
+    def _plan_chunk(self, chunk: ActionChunk | ShapeError) -> None:
         if not self._is_active:
             return
-        try:
-            chunk = conversions.chunk_from_msg(msg, self._strokes_m)
-        except ShapeError as error:
-            self._carry_out(self._pipeline.on_malformed_chunk(str(error), self.now_ns))
+        if isinstance(chunk, ShapeError):
+            self._carry_out(self._pipeline.on_malformed_chunk(str(chunk), self.now_ns))
             return
-        self._planner.wait()
         steps = self._pipeline.chunk_steps(chunk, self.now_ns)
         try:
             work = next(steps)
