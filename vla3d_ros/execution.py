@@ -223,8 +223,6 @@ class ExecutionPipeline:
             verdict=verdict, accepted=True, message=f"going home in {seconds:.1f} s", trajectories=trajectories
         )
 
-    # ------------------------------------------------------------------------------------------ private
-
     def _check_timing(self, chunk: ActionChunk, now_ns: int) -> Reason | None:
         """Return why a sound chunk is not followed now."""
         if now_ns < self._homing_until_ns:
@@ -251,7 +249,9 @@ class ExecutionPipeline:
             motions = [self._motions[chunk.arm].plan(chunk, now_ns) for chunk in chunks]
         except StaleObservationError as error:
             return [], [Reason(check="anchor", message=str(error))]
-        return motions, self._faults([planned.trajectory for planned in motions], now_ns)
+        paths = [planned.trajectory for planned in motions]
+        singular = [reason for path in paths for reason in self._gate.check_singularity(path)]
+        return motions, self._faults(paths, now_ns) + singular
 
     def _faults(self, trajectories: Sequence[JointTrajectory], now_ns: int) -> list[Reason]:
         """Everything the gate has against trajectories of several arms, alone and together."""

@@ -62,7 +62,7 @@ class GateConfig:
         metadata={"description": "Boxes no part may enter: lowest x, y, z, highest x, y, z of each", "unit": "m"},
     )
     singularity_margin: float = field(
-        default=0.0,
+        default=0.02,
         metadata={"description": "Smallest singular value of the Jacobian (m and rad) to keep; 0 = no check"},
     )
     singularity_latches: bool = field(

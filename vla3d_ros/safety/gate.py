@@ -129,10 +129,20 @@ class SafetyGate:
             *check_joint_limits(trajectory, guarded.limits),
             *check_jerk(trajectory, guarded.limits, self._config.jerk_window_s),
             *check_space(trajectory, guarded.geometry, self._space),
-            *check_singularity(trajectory, guarded.geometry, self._config.singularity_margin),
             *self.check_state(trajectory.arm, state, now_ns),
         ]
         return _verdict(reasons, now_ns)
+
+    def check_singularity(self, trajectory: JointTrajectory) -> list[Reason]:
+        """Judge how near a motion that follows poses comes to a singularity; homing, in joint space, need not care.
+
+        Args:
+            trajectory: Found sound by `check_trajectory`.
+        """
+        guarded = self._arms.get(trajectory.arm)
+        if guarded is None or _check_numbers(trajectory):
+            return []  # has been refused by `check_trajectory`
+        return check_singularity(trajectory, guarded.geometry, self._config.singularity_margin)
 
     def check_together(self, q: Mapping[str, Float]) -> list[Reason]:
         """Judge where the bodies of all arms pass: the robot itself, the other arm, the keep-out boxes.
