@@ -37,6 +37,22 @@ class PerceptionError(Vla3dError, RuntimeError):
     """The policy cannot see what it was told to act on."""
 
 
+class PackageError(Vla3dError, ValueError):
+    """A policy package is not what its manifest says, or does not fit the robot, the rig or this program."""
+
+
+class EngineError(Vla3dError, RuntimeError):
+    """An inference engine can not be built, or does not run where it was told to."""
+
+
+class ParityError(Vla3dError, RuntimeError):
+    """An engine's chunks differ from what the policy package says they must be; it must not drive a robot."""
+
+
+class PolicyServerError(Vla3dError, ConnectionError):
+    """A policy server can not be reached, reports an error, or answers something else than it must."""
+
+
 class DependencyError(Vla3dError, ImportError):
     """An optional package or a system library is missing."""
 
