@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from vla3d_ros.datatypes import ActionChunk, Observation
+from vla3d_ros.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PolicyDescription:
-    """What a policy needs and gives: cameras it looks through, arms it moves, chunk steps and step length."""
+    """What a policy needs and gives: cameras it looks through, arms it moves, chunk steps and step length.
+
+    uses_executed_steps: it wants to be told which steps of its chunks were executed (real-time chunking).
+    """
 
     name: str
     cameras: tuple[str, ...]
     arms: tuple[str, ...]
     steps: int
     dt_ns: int
+    uses_executed_steps: bool = False
+
+    def require_arms(self, arms: Sequence[str]) -> None:
+        """Make sure that this robot is the one the policy moves.
+
+        Raises:
+            ConfigError: If the policy's arms are not exactly the robot's.
+        """
+        if set(self.arms) != set(arms):
+            raise ConfigError(
+                f"policy '{self.name}' moves arms {sorted(self.arms)}; the robot has {sorted(arms)}: "
+                "fix the policy's settings, or choose the policy for this robot"
+            )
 
 
 class PolicyBackend(Protocol):

@@ -12,6 +12,8 @@ from vla3d_ros.errors import ConfigError
 from vla3d_ros.policy.backend import PolicyBackend
 
 _BACKENDS = {
+    "package": "vla3d_ros.policy.learned:LearnedPolicy",
+    "remote": "vla3d_ros.policy.backends.remote:RemotePolicy",
     "scripted": "vla3d_ros.policy.backends.scripted:ScriptedPolicy",
     "scripted_bimanual": "vla3d_ros.policy.backends.scripted_bimanual:ScriptedBimanualPolicy",
 }
@@ -29,14 +31,36 @@ def load_backend(kind: str, config_file: str) -> PolicyBackend:
     """
     if kind not in _BACKENDS:
         raise ConfigError(f"unknown policy backend '{kind}': expected one of {sorted(_BACKENDS)}")
-    path = Path(config_file)
+    settings = read_settings(existing_settings(Path(config_file)))
+    module_name, class_name = _BACKENDS[kind].split(":")
+    factory = getattr(importlib.import_module(module_name), class_name)
+    backend: PolicyBackend = factory.from_config(settings)
+    return backend
+
+
+def backend_kind(path: Path) -> str:
+    """Return the kind of policy that a settings file is for.
+
+    Raises:
+        ConfigError: If the file is missing, or does not say so.
+    """
+    settings = read_settings(existing_settings(path))
+    kind = settings.get("backend") if isinstance(settings, dict) else None
+    if kind not in _BACKENDS:
+        raise ConfigError(f"policy settings {path} are for backend '{kind}': expected one of {sorted(_BACKENDS)}")
+    return str(kind)
+
+
+def existing_settings(path: Path) -> Path:
+    """Return the path of a settings file that is there.
+
+    Raises:
+        ConfigError: If it is not; lists what there is beside it.
+    """
     if not path.is_file():
         available = sorted(file.stem for file in path.parent.glob("*.yaml"))
         raise ConfigError(f"no policy settings {path}; available: {available}")
-    module_name, class_name = _BACKENDS[kind].split(":")
-    factory = getattr(importlib.import_module(module_name), class_name)
-    backend: PolicyBackend = factory.from_config(read_settings(path))
-    return backend
+    return path
 
 
 def read_settings(path: Path) -> Any:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import TransformStamped
 from sensor_msgs.msg import CameraInfo, Image, JointState, MultiDOFJointState
@@ -19,10 +19,14 @@ from vla3d_ros.datatypes import ActionChunk, Observation, PolicyReport, RobotSta
 from vla3d_ros.errors import Vla3dError
 from vla3d_ros.policy.backend import PolicyBackend
 from vla3d_ros.policy.loading import load_backend
+from vla3d_ros.policy.observation_digest import observation_digest
 from vla3d_ros.policy.observation_window import ObservationWindow
+from vla3d_ros.policy.robot_state_pairing import RobotStatePairing
 from vla3d_ros.ros import conversions, qos
+from vla3d_ros.ros.executed_steps import ExecutedStepsListener
 from vla3d_ros.ros.lifecycle import ManagedNode
 from vla3d_ros.ros.parameters import declare, parameter
+from vla3d_ros.ros.spatial_markers import SpatialPublisher
 from vla3d_ros.ros.view_inbox import ViewInbox
 
 _STALE_S = 1.0
@@ -66,6 +70,8 @@ class PolicyNode(ManagedNode):
         self._is_active = False
         self._is_wired = False
         self._trouble = ""
+        self._tasks = 0
+        self._unanswered: list[int] = []
         self._last_chunk_ns: int | None = None
 
     def _split_joints(self) -> dict[str, tuple[str, ...]]:
@@ -76,7 +82,9 @@ class PolicyNode(ManagedNode):
     def configure(self) -> None:
         """Load the policy and subscribe to what it wants to see."""
         self._backend = load_backend(self._settings.backend, self._settings.backend_config)
-        self._cameras = self._backend.description.cameras
+        description = self._backend.description
+        description.require_arms(self._settings.arm_names)
+        self._cameras = description.cameras
         self._window = ObservationWindow(
             cameras=self._cameras,
             base_frame=self._settings.base_frame,
@@ -84,11 +92,11 @@ class PolicyNode(ManagedNode):
             grace_ns=int(self._settings.grace_ms * 1e6),
             min_views=self._settings.min_views,
         )
-        self._joint_state: tuple[dict[str, float], dict[str, float]] | None = None
+        self._pairing = RobotStatePairing(self._joints)
         if not self._is_wired:
-            self._wire()
+            self._wire(self._settings.arm_names if description.uses_executed_steps else ())
 
-    def _wire(self) -> None:
+    def _wire(self, accountable_arms: Sequence[str]) -> None:
         self._is_wired = True
         if self._exchange is not None:
             self._inbox = ViewInbox(self, self._exchange, self._on_views)
@@ -98,11 +106,13 @@ class PolicyNode(ManagedNode):
             self.create_subscription(CameraInfo, f"camera/{camera}/camera_info", on_info, qos.SENSOR)
             on_mount = partial(self._on_extrinsics, camera)
             self.create_subscription(TransformStamped, f"camera/{camera}/extrinsics", on_mount, qos.LATCHED)
-        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
-        self.create_subscription(MultiDOFJointState, "ee_state", self._on_ee_state, qos.SENSOR)
+        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STATE)
+        self.create_subscription(MultiDOFJointState, "ee_state", self._on_ee_state, qos.STATE)
         self.create_subscription(String, "instruction", self._on_instruction, qos.LATCHED)
         self._chunk_publisher = self.create_publisher(MultiDOFJointTrajectory, "~/chunk", qos.EVENT)
         self._report_publisher = self.create_publisher(DiagnosticStatus, "~/report", qos.EVENT)
+        self._spatial = SpatialPublisher(self, self._settings.base_frame)
+        self._executed = ExecutedStepsListener(self, accountable_arms)
 
     def activate(self) -> None:
         """Start inferring."""
@@ -154,28 +164,24 @@ class PolicyNode(ManagedNode):
             self._complain(str(error))
 
     def _on_joint_state(self, msg: JointState) -> None:
-        names, q, dq, _ = conversions.joint_state_from_msg(msg)
-        self._joint_state = dict(zip(names, q.tolist(), strict=True)), dict(zip(names, dq.tolist(), strict=True))
+        try:
+            self._add_states(self._pairing.add_joint_state(*conversions.joint_state_from_msg(msg)))
+        except Vla3dError as error:
+            self._complain(str(error))
 
     def _on_ee_state(self, msg: MultiDOFJointState) -> None:
-        if self._joint_state is None:
-            return
-        q, dq = self._joint_state
-        for arm, (T_base_ee, opening) in conversions.ee_state_from_msg(msg, self._strokes_m).items():
-            names = self._joints[arm]
-            if not all(name in q for name in names):
-                continue
-            state = RobotState(
-                arm=arm,
-                stamp_ns=conversions.stamp_to_ns(msg.header.stamp),
-                joint_names=names,
-                q=np.array([q[name] for name in names]),
-                dq=np.array([dq[name] for name in names]),
-                T_base_ee=T_base_ee,
-                gripper_opening=opening,
-            )
+        stamp_ns = conversions.stamp_to_ns(msg.header.stamp)
+        try:
+            ee_states = conversions.ee_state_from_msg(msg, self._strokes_m)
+            self._add_states(self._pairing.add_ee_state(stamp_ns, ee_states))
+        except Vla3dError as error:
+            self._complain(str(error))
+
+    def _add_states(self, states: Sequence[RobotState]) -> None:
+        for state in states:
             self._window.add_robot_state(state)
-        self._offer_observation()
+        if states:
+            self._offer_observation()
 
     def _on_instruction(self, msg: String) -> None:
         with self._changed:
@@ -191,7 +197,7 @@ class PolicyNode(ManagedNode):
             return
         if observation is not None:
             with self._changed:
-                self._observation = observation
+                self._observation = replace(observation, executed_steps=self._executed.newest)
                 self._changed.notify()
 
     # ---------------------------------------------------------------------------------------- inference
@@ -210,14 +216,18 @@ class PolicyNode(ManagedNode):
                 if instruction is not None:
                     self._start_task(instruction)
                 elif observation is not None and self._instruction:
-                    self._infer(observation)
+                    self._infer(replace(observation, instruction=self._instruction))
             except Vla3dError as error:
+                if observation is not None and instruction is None:
+                    self._unanswered.append(observation.stamp_ns)
                 self._complain(str(error))
 
     def _start_task(self, instruction: str) -> None:
         assert self._backend is not None
         self._instruction = ""
         self._trouble = ""
+        self._unanswered.clear()
+        self._tasks += 1
         if instruction:
             self._backend.reset(instruction)
         self._instruction = instruction
@@ -233,6 +243,7 @@ class PolicyNode(ManagedNode):
             return
         self._chunk_publisher.publish(conversions.chunk_to_msg(chunk, self._settings.base_frame, self._strokes_m))
         self._publish_report(observation, chunk, compute_ns)
+        self._spatial.publish(chunk.report.spatial if chunk.report else None, chunk.stamp_ns)
         self._last_chunk_ns = self.now_ns
         if self._trouble:
             self.get_logger().info(f"recovered from: {self._trouble}")
@@ -241,14 +252,22 @@ class PolicyNode(ManagedNode):
     def _publish_report(self, observation: Observation, chunk: ActionChunk, compute_ns: int) -> None:
         details = chunk.report.details if chunk.report else {}
         counters = self._window.counters
+        unanswered = " ".join(map(str, self._unanswered))
+        self._unanswered.clear()
         values = {
             "stamp_ns": str(observation.stamp_ns),
+            "task": str(self._tasks),
+            "instruction": observation.instruction,
+            "observation": observation_digest(observation),
+            "unanswered_stamps_ns": unanswered,  # seen by the policy since its last chunk: it may remember them
             "latency_ms": f"{observation.age_ns(self.now_ns) / 1e6:.2f}",
             "skew_ms": f"{observation.skew_ns / 1e6:.2f}",
             "views": str(len(observation.views)),
             "lost_sets": str(counters.lost),
             "overtaken_sets": str(counters.overtaken),
         }
+        for steps in observation.executed_steps:
+            values |= steps.values()
         report = PolicyReport(compute_ns=compute_ns, details=details)
         self._report_publisher.publish(conversions.report_to_msg(self.get_fully_qualified_name(), report, values))
 

@@ -150,5 +150,10 @@ class ObservationWindow:
             T_base_ee = next(state.T_base_ee for state in states if state.arm == arm)
             T_base_camera = T_base_ee @ mount.T_parent_camera
         return View(
-            camera=image.camera, rgb=image.rgb, model=model, T_base_camera=T_base_camera, stamp_ns=image.stamp_ns
+            camera=image.camera,
+            rgb=image.rgb,
+            model=model,
+            T_base_camera=T_base_camera,
+            stamp_ns=image.stamp_ns,
+            depth_m=image.depth_m,
         )
