@@ -93,17 +93,46 @@ class Supervisor:
         spec = next(spec for spec in self._deployment.processes if spec.name == process)
         self._start(spec, self._log_dir / "parameters.yaml")
 
+    def replace(self, deployment: Deployment) -> tuple[str, ...]:
+        """Go over to a deployment that differs in parameters only.
+
+        Returns:
+            The nodes that were started anew, because their process has a node with other parameters; they have to be
+            brought up again.
+        """
+        before, self._deployment = self._deployment, deployment
+        changed = [
+            process
+            for process in deployment.processes
+            if any(deployment.parameters[node] != before.parameters[node] for node in process.nodes)
+        ]
+        for process in changed:
+            _signal(self._children[process.name], signal.SIGTERM)
+        parameter_file = self._log_dir / "parameters.yaml"
+        parameter_file.write_text(deployment.parameter_file_text(), encoding="utf-8")
+        deadline = time.monotonic() + _GRACE_S
+        for process in changed:
+            self._await_end(self._children[process.name], deadline)
+            self._announced.discard(process.name)
+            with _interrupts_wait():
+                self._start(process, parameter_file)
+        return tuple(f"/{deployment.namespace}/{node}" for process in changed for node in process.nodes)
+
     def stop(self) -> None:
         """End all children, last started first; returns when none is left."""
         for child in reversed(self._children.values()):
             _signal(child, signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_S
         for child in self._children.values():
-            try:
-                child.wait(timeout=max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                _signal(child, signal.SIGKILL)
-                child.wait()
+            self._await_end(child, deadline)
+
+    @staticmethod
+    def _await_end(child: subprocess.Popen[bytes], deadline: float) -> None:
+        try:
+            child.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _signal(child, signal.SIGKILL)
+            child.wait()
 
     def _start(self, process: ProcessSpec, parameter_file: Path) -> None:
         command = self._deployment.process_command(process, parameter_file)

@@ -76,7 +76,7 @@ def path_svg(trace: EpisodeTrace) -> str | None:
     """
     if not trace.ee_paths:
         return None
-    with _Canvas("path", 7.3, 2.9, columns=2, ratios=(1.0, 1.35)) as canvas:
+    with Canvas("path", 7.3, 2.9, columns=2, ratios=(1.0, 1.35)) as canvas:
         top, height = canvas.axes
         for plan in _some(trace.planned_paths, _MOST_PLANS):
             _draw_plan(top, height, plan, trace)
@@ -100,7 +100,7 @@ def latency_svg(latency_ms: NDArray[np.float64]) -> str | None:
     if not len(latency_ms):
         return None
     p50, p99 = np.percentile(latency_ms, (50, 99))
-    with _Canvas("latency", 3.55, 2.9) as canvas:
+    with Canvas("latency", 3.55, 2.9) as canvas:
         (axes,) = canvas.axes
         counts, _, _ = axes.hist(latency_ms, bins=_edges(latency_ms).tolist(), color=ACCENT)
         top = 1.3 * float(np.max(counts))
@@ -129,7 +129,7 @@ def joints_svg(joints: Sequence[JointUse]) -> str | None:
     start = (np.array([joint.q_min for joint in joints]) - lower) / span * 100
     stop = (np.array([joint.q_max for joint in joints]) - lower) / span * 100
     speed = np.array([min(joint.speed_fraction, 1.5) for joint in joints]) * 100
-    with _Canvas("joints", 11.1, 0.75 + 0.24 * len(joints), columns=2, ratios=(1.35, 1.0)) as canvas:
+    with Canvas("joints", 11.1, 0.75 + 0.24 * len(joints), columns=2, ratios=(1.35, 1.0)) as canvas:
         positions, speeds = canvas.axes
         for axes, left, width in ((positions, start, np.maximum(stop - start, 0.6)), (speeds, 0, speed)):
             axes.barh(rows, 100, height=0.46, color=FAINT)
@@ -144,7 +144,7 @@ def joints_svg(joints: Sequence[JointUse]) -> str | None:
         return canvas.svg()
 
 
-class _Canvas:
+class Canvas:
     """One figure in the report's style; axes side by side."""
 
     def __init__(
@@ -152,11 +152,11 @@ class _Canvas:
     ) -> None:
         self._name, self._size, self._columns, self._ratios = name, (width_in, height_in), columns, ratios
 
-    def __enter__(self) -> _Canvas:
+    def __enter__(self) -> Canvas:
         self._context = mpl.rc_context(cast(Any, _STYLE))
         self._context.__enter__()
-        self._figure = Figure(figsize=self._size, layout="constrained")
-        grid = self._figure.subplots(1, self._columns, squeeze=False, gridspec_kw={"width_ratios": self._ratios})
+        self.figure = Figure(figsize=self._size, layout="constrained")
+        grid = self.figure.subplots(1, self._columns, squeeze=False, gridspec_kw={"width_ratios": self._ratios})
         self.axes: tuple[Axes, ...] = tuple(grid[0])
         return self
 
@@ -166,7 +166,7 @@ class _Canvas:
     def svg(self) -> str:
         """Return the figure as an inline element that scales with its box."""
         buffer = io.StringIO()
-        self._figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        self.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         text = buffer.getvalue()
         return text[text.index("<svg") :].replace("<svg ", f'<svg class="figure {self._name}" ', 1)
 

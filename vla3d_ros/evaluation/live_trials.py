@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -30,6 +30,15 @@ class LiveStatus:
     phase: str
     stop_reason: str
     is_moving: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LiveMeasurements:
+    """What the graph reported during a trial: chunk latencies and view skews in ms, the gate's answers by kind."""
+
+    latencies_ms: tuple[float, ...] = ()
+    skews_ms: tuple[float, ...] = ()
+    verdicts: Mapping[str, int] = field(default_factory=dict)
 
 
 class LiveSession(Protocol):
@@ -75,6 +84,10 @@ class LiveSession(Protocol):
         """Raise TrialError if a process of the graph has ended."""
         ...
 
+    def measured(self) -> LiveMeasurements:
+        """Return what the graph has reported since the recording was started."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveTrial:
@@ -88,6 +101,7 @@ class LiveTrial:
     sim_s: float
     wall_s: float
     bag: Path
+    measured: LiveMeasurements
 
 
 def run_live_trial(
@@ -115,6 +129,7 @@ def run_live_trial(
     _let_pass(session, _SETTLE_S)  # images of the last scene are still on their way
     bag = session.start_recording()
     try:
+        _let_pass(session, _SETTLE_S)  # what the policy sees first must lie inside the recording, to be replayed
         session.arm()
         start_ns, start_wall_s = session.status().now_ns, time.monotonic()
         session.instruct(instruction)
@@ -124,6 +139,7 @@ def run_live_trial(
         session.instruct("")
         _let_pass(session, _SETTLE_S)  # so are chunks
         session.disarm()
+        measured = session.measured()
         session.stop_recording()
     outcome, reason = _judge(status, timeout_s)
     return LiveTrial(
@@ -135,6 +151,7 @@ def run_live_trial(
         sim_s=(status.now_ns - start_ns) / 1e9,
         wall_s=wall_s,
         bag=bag,
+        measured=measured,
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, Queue
 from typing import Any
 
 import rclpy
@@ -15,15 +17,19 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState, MultiDOFJointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from visualization_msgs.msg import MarkerArray
 
-from vla3d_ros.evaluation.live_trials import LiveStatus, TrialError
-from vla3d_ros.ros import conversions, qos
+from vla3d_ros.datatypes import Rgb
+from vla3d_ros.evaluation.live_trials import LiveMeasurements, LiveStatus, TrialError
+from vla3d_ros.evaluation.milestones import Moment
+from vla3d_ros.ros import conversions, qos, twin_conversions
 from vla3d_ros.ros.bring_up import BringUp
 
 _SERVICE_TIMEOUT_S = 15.0
+_IMAGE_TIMEOUT_S = 3.0
 _MOVING_RAD_S = 0.01
 
 
@@ -47,6 +53,12 @@ class TrialRunner:
         self._clients: dict[str, Any] = {}
         self._now_ns = 0
         self._is_moving = False
+        self._latencies_ms: list[float] = []
+        self._skews_ms: list[float] = []
+        self._verdicts: Counter[str] = Counter()
+        self._p_ees: dict[str, Any] = {}
+        self.on_moment: Callable[[Moment], None] = lambda moment: None
+        """Called with the twin's truth, some twenty times a second."""
         self._executor = SingleThreadedExecutor()
         self._thread = threading.Thread(target=self._spin, name="trial_runner", daemon=True)
 
@@ -87,7 +99,10 @@ class TrialRunner:
         node.create_subscription(DiagnosticStatus, "/twin/judge", self._on_judge, qos.LATCHED)
         node.create_subscription(DiagnosticStatus, "policy/report", self._on_report, qos.EVENT)
         node.create_subscription(DiagnosticStatus, "adapter/state", self._on_adapter_state, qos.LATCHED)
+        node.create_subscription(DiagnosticStatus, "adapter/verdict", self._on_verdict, qos.EVENT)
         node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
+        node.create_subscription(MultiDOFJointState, "ee_state", self._on_ee_state, qos.SENSOR)
+        node.create_subscription(MarkerArray, "/twin/truth", self._on_truth, qos.EVENT)
 
     def _on_judge(self, msg: DiagnosticStatus) -> None:
         values = _values(msg)
@@ -95,7 +110,14 @@ class TrialRunner:
             self._values |= {"outcome": msg.message, "reason": values.get("reason", "")}
 
     def _on_report(self, msg: DiagnosticStatus) -> None:
-        self._values["phase"] = _values(msg).get("phase", "")
+        values = _values(msg)
+        self._values["phase"] = values.get("phase", "")
+        for key, kept in (("latency_ms", self._latencies_ms), ("skew_ms", self._skews_ms)):
+            if key in values:
+                kept.append(float(values[key]))
+
+    def _on_verdict(self, msg: DiagnosticStatus) -> None:
+        self._verdicts[msg.message] += 1
 
     def _on_adapter_state(self, msg: DiagnosticStatus) -> None:
         self._values["stopped"] = _values(msg).get("stopped", "")
@@ -103,6 +125,13 @@ class TrialRunner:
     def _on_joint_state(self, msg: JointState) -> None:
         self._now_ns = conversions.stamp_to_ns(msg.header.stamp)
         self._is_moving = max(map(abs, msg.velocity), default=0.0) > _MOVING_RAD_S
+
+    def _on_ee_state(self, msg: MultiDOFJointState) -> None:
+        self._p_ees = twin_conversions.ee_positions_from_msg(msg)
+
+    def _on_truth(self, msg: MarkerArray) -> None:
+        p_objects = twin_conversions.truth_positions_from_msg(msg)
+        self.on_moment(Moment(p_cubes=p_objects["cube"], p_pads=p_objects["pad"], p_ees=self._p_ees))
 
     # ------------------------------------------------------------------------------------- LiveSession
 
@@ -151,12 +180,37 @@ class TrialRunner:
         self._trigger("adapter/reset")
 
     def start_recording(self) -> Path:
-        """Start a bag and return its path."""
+        """Start a bag and return its path; what is measured counts from here."""
+        self._latencies_ms, self._skews_ms, self._verdicts = [], [], Counter()
         return Path(self._trigger("recorder/start"))
 
     def stop_recording(self) -> str:
         """Close the bag and return the recorder's summary."""
         return self._trigger("recorder/stop")
+
+    def snapshot(self, camera: str) -> Rgb:
+        """Return a camera's next image (H, W, 3) RGB.
+
+        Raises:
+            TrialError: If none comes.
+        """
+        images: Queue[Rgb] = Queue()
+        topic = f"camera/{camera}/image_raw"
+        subscription = self._node.create_subscription(
+            Image, topic, lambda msg: images.put(conversions.image_from_msg(camera, msg, self._now_ns).rgb), qos.SENSOR
+        )
+        try:
+            return images.get(timeout=_IMAGE_TIMEOUT_S)
+        except Empty as error:
+            raise TrialError(f"no image on '{topic}' within {_IMAGE_TIMEOUT_S:g} s; is the camera running?") from error
+        finally:
+            self._node.destroy_subscription(subscription)
+
+    def measured(self) -> LiveMeasurements:
+        """Return what the graph has reported since the recording was started."""
+        return LiveMeasurements(
+            latencies_ms=tuple(self._latencies_ms), skews_ms=tuple(self._skews_ms), verdicts=dict(self._verdicts)
+        )
 
     def check_alive(self) -> None:
         """Raise TrialError if a process of the graph has ended."""

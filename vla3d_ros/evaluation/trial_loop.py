@@ -27,6 +27,7 @@ from vla3d_ros.policy.observation_window import ObservationWindow
 from vla3d_ros.twin.judge import Judge
 from vla3d_ros.twin.renderer import TwinRenderer
 from vla3d_ros.twin.scene import SceneConfig, load_scene
+from vla3d_ros.twin.truth import Truth
 from vla3d_ros.twin.world import TwinWorld
 
 _NS = 1_000_000_000
@@ -39,7 +40,7 @@ class TrialSetup:
 
     policy_factory builds the policy (picklable, for runs in several processes). A chunk is delivered `latency_ms` of
     world time after its observation's stamp. In a share `nudge_share` of the trials the named cube is pushed aside as
-    the arm comes near.
+    the arm comes near. `timeout_s` of world time ends a trial earlier than the scene's own timeout.
     """
 
     robot_file: Path
@@ -50,6 +51,7 @@ class TrialSetup:
     latency_ms: float = 40.0
     nudge_share: float = 0.0
     joint_state_hz: float = 200.0
+    timeout_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -91,17 +93,17 @@ class TrialLoop:
         self._setup = setup
         self._embodiment: Embodiment = load_embodiment(setup.robot_file)
         self._rig: CameraRig = load_rig(setup.rig_file)
-        self._scene: SceneConfig = load_scene(setup.scene_file)
-        self.world = TwinWorld(self._embodiment, self._rig, self._scene)
+        self.scene: SceneConfig = load_scene(setup.scene_file)
+        self.world = TwinWorld(self._embodiment, self._rig, self.scene)
         self.trial = self.world.place(generator)
         self._nudge: Nudge | None = None
         if generator.random() < setup.nudge_share:
-            self._nudge = draw_nudge(self._scene, self.trial, generator)
+            self._nudge = draw_nudge(self.scene, self.trial, generator)
         self._renderer = TwinRenderer(self.world.model, self._rig.cameras)
         self.pipeline = ExecutionPipeline(self._embodiment, setup.execution)
         self._policy = setup.policy_factory()
         self._window = self._create_window()
-        self._judge = Judge(self._scene, self.trial, start_ns=self.world.time_ns)
+        self._judge = Judge(self.scene, self.trial, start_ns=self.world.time_ns)
         self._start_ns = self.world.time_ns
         self._joints = _Schedule(round(_NS / setup.joint_state_hz), self._start_ns)
         self._images = _Schedule(round(_NS / self._rig.rate_hz), self._start_ns)
@@ -117,6 +119,8 @@ class TrialLoop:
         """Called with everything the pipeline decided, for plots and tests."""
         self.on_chunk: Callable[[ActionChunk], None] = lambda chunk: None
         """Called with every chunk the policy made, for plots and tests."""
+        self.on_truth: Callable[[Truth], None] = lambda truth: None
+        """Called with the truth whenever the judge looks at it."""
 
     def _create_window(self) -> ObservationWindow:
         window = ObservationWindow(
@@ -159,7 +163,7 @@ class TrialLoop:
         if self._images.is_due(now_ns):
             self._see(now_ns)
             self._push()
-            self._judge.update(world.truth())
+            self._look(now_ns)
         self._think()
         while self._pending and now_ns >= self._pending[0].stamp_ns + self._setup.latency_ms * 1e6:
             chunk = self._pending.popleft()
@@ -180,6 +184,14 @@ class TrialLoop:
     def _see(self, now_ns: int) -> None:
         for camera, rgb in self._renderer.render(self.world.render_state()).items():
             self._window.add_image(CameraImage(camera=camera, rgb=rgb, stamp_ns=now_ns, receive_ns=now_ns))
+
+    def _look(self, now_ns: int) -> None:
+        truth = self.world.truth()
+        self._judge.update(truth)
+        self.on_truth(truth)
+        timeout_s = self._setup.timeout_s
+        if timeout_s is not None and self._judge.ruling is None and now_ns - self._start_ns > timeout_s * _NS:
+            self._failure = f"not within {timeout_s:g} s"
 
     def _think(self) -> None:
         observation = self._window.take(self.trial.instruction)

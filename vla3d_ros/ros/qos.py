@@ -5,6 +5,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 SENSOR = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
 """Images, joint states: fresh beats complete."""
 
+STATE = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT, durability=DurabilityPolicy.VOLATILE)
+"""Robot states as the policy hears them: none may be lost while it is busy, or its poses at capture times differ."""
+
 COMMAND = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
 """What reaches a controller: newest wins. Matches ros2_control's subscriptions on Fast DDS and on Cyclone."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import MultiDOFJointState
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -9,6 +12,10 @@ from vla3d_ros.ros.conversions import duration_to_ns, stamp_from_ns, stamp_to_ns
 from vla3d_ros.twin.scene import SceneConfig
 from vla3d_ros.twin.trajectory_command import TrajectoryCommand, TrajectoryPoint
 from vla3d_ros.twin.world import ObjectTruth, Truth
+
+Float = NDArray[np.float64]
+
+_EE = "_ee"
 
 
 def trajectory_command_from_msg(msg: JointTrajectory) -> TrajectoryCommand:
@@ -40,6 +47,24 @@ def truth_to_msg(truth: Truth, scene: SceneConfig, frame_id: str) -> MarkerArray
             marker.ns, marker.id, marker.text = kind, len(markers), name
             markers.append(marker)
     return MarkerArray(markers=markers)
+
+
+def truth_positions_from_msg(msg: MarkerArray) -> dict[str, dict[str, Float]]:
+    """Return the centres (3,) of cubes and pads by colour, in metres in the message's frame."""
+    found: dict[str, dict[str, Float]] = {"cube": {}, "pad": {}}
+    for marker in msg.markers:
+        position = marker.pose.position
+        found[marker.ns][marker.text] = np.array([position.x, position.y, position.z])
+    return found
+
+
+def ee_positions_from_msg(msg: MultiDOFJointState) -> dict[str, Float]:
+    """Return where every arm's end effector is (3,), in metres in the message's frame."""
+    return {
+        name.removesuffix(_EE): np.array([t.translation.x, t.translation.y, t.translation.z])
+        for name, t in zip(msg.joint_names, msg.transforms, strict=True)
+        if name.endswith(_EE)
+    }
 
 
 def _box(found: ObjectTruth, size_m: tuple[float, ...], rgb: tuple[float, ...]) -> Marker:
