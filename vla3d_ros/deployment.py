@@ -16,7 +16,7 @@ from vla3d_ros.errors import ConfigError, join_problems
 
 _KEYS = {"description", "namespace", "robot", "rig", "use_sim_time", "processes", "nodes"}
 _OPTIONAL_KEYS = {"hardware"}
-_FILE_KEYS = {"backend_config": "policies", "scene_file": "scenes"}
+_FILE_KEYS = {"backend_config": "policies", "scene_file": "scenes", "teleop_file": "teleop"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +151,9 @@ def _complete(
         "twin": {"robot_file": robot, "rig_file": rig},
         "camera": {"rig_file": rig},
         "adapter": {"robot_file": robot},
+        "recorder": {"robot_file": robot, "rig_file": rig},
         "policy": policy_parameters(embodiment),
+        "teleop": teleop_parameters(embodiment, robot, parameters.get("adapter", {})),
     }
     for node, values in derived.items():
         if node in parameters:
@@ -171,4 +173,16 @@ def policy_parameters(embodiment: Embodiment) -> dict[str, Any]:
         "gripper_strokes_m": [arm.gripper.stroke_m if arm.gripper else 1.0 for arm in arms],
         "joint_counts": [len(arm.joint_names) for arm in arms],
         "joint_names": [joint for arm in arms for joint in arm.joint_names],
+    }
+
+
+def teleop_parameters(embodiment: Embodiment, robot_file: str, adapter: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what teleoperation knows of a robot and its place: names, strokes, and the gate's workspace."""
+    gate = (adapter.get("execution") or {}).get("gate") or {}
+    bounds = {key: list(gate[key]) for key in ("workspace_lower_m", "workspace_upper_m") if key in gate}
+    named = policy_parameters(embodiment)
+    return {
+        **{key: named[key] for key in ("base_frame", "arm_names", "gripper_strokes_m")},
+        **bounds,
+        "robot_file": robot_file,
     }

@@ -115,7 +115,7 @@ def test_missing_bag_lists_what_is_there(tmp_path):
 
 
 def test_folder_without_metadata_names_the_remedy(tmp_path):
-    with pytest.raises(RecordingError, match=r"ros2 bag reindex"):
+    with pytest.raises(RecordingError, match=r"vla3d bag recover"):
         BagReader(tmp_path)
 
 

@@ -19,6 +19,7 @@ from vla3d_ros.ros.domain import claimed_domain
 
 rclpy = pytest.importorskip("rclpy", reason="needs ROS 2: source one, or pip install '.[ros]'")
 
+from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
 from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from rclpy.context import Context  # noqa: E402
@@ -130,3 +131,31 @@ def test_operator_records_two_episodes_and_interrupts_the_third(operator, tmp_pa
     assert operator.process.wait(TIMEOUT_S) == 0
     assert sorted(entry.name for entry in (tmp_path / "bags").iterdir()) == [f"episode_000{n}" for n in (1, 2, 3)]
     assert texts(tmp_path / "bags" / "episode_0003", "/arm/instruction") == ["pick"]
+
+
+def test_operator_judges_remarks_and_is_refused_by_the_gate(operator, tmp_path):
+    said: list[dict[str, str]] = []
+    operator.node.create_subscription(
+        DiagnosticStatus, "/arm/recorder/status", lambda msg: said.append({v.key: v.value for v in msg.values}), 10
+    )
+    note = operator.node.create_publisher(String, "/arm/recorder/note", 10)
+    instruction = operator.node.create_publisher(String, "/arm/recorder/instruction", LATCHED)
+    instruction.publish(String(data="stack the cups"))
+    operator.wait(lambda: bool(said) and said[-1]["instruction"] == "stack the cups")
+    checked = operator.trigger("check")
+    assert not checked.success
+    assert "no joint states yet" in checked.message
+    bag = Path(operator.trigger("start_forced").message)
+    note.publish(String(data="nice"))
+    operator.wait(lambda: yaml.safe_load((partial_of(bag) / "session.yaml").read_text())["note"] == "nice")
+    assert operator.trigger("success").success
+    session = yaml.safe_load((bag / "session.yaml").read_text())
+    assert (session["outcome"], session["instruction"], session["is_forced"]) == ("success", "stack the cups", True)
+    assert session["provenance"]["deployment"] == {"deployment": "bench"}
+    discarded = operator.trigger("discard")
+    assert discarded.success
+    assert (tmp_path / "bags" / "discarded" / "episode_0001").is_dir()
+
+
+def partial_of(bag: Path) -> Path:
+    return bag.with_name(f"{bag.name}.partial") / bag.name

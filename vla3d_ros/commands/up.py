@@ -8,20 +8,22 @@ from pathlib import Path
 from rich.console import Console
 
 from vla3d_ros.commands.graph import running_graph
+from vla3d_ros.commands.policy_choice import policy_overrides, require_policy_fits
 from vla3d_ros.deployment import load_deployment
 from vla3d_ros.resources import config_dir
 
 _WATCH_S = 0.5
 
 
-def up(name: str, log_dir: Path, console: Console, *, is_live: bool = False) -> int:
+def up(name: str, log_dir: Path, console: Console, *, is_live: bool = False, policy: str | None = None) -> int:
     """Start the deployment's processes, drive its nodes to active in order, and watch.
 
     Returns:
         0 after Ctrl-C, 1 if a process ended by itself.
     """
-    overrides = {"recorder": {"output_dir": str(log_dir.resolve() / "bags")}}
+    overrides = {"recorder": {"output_dir": str(log_dir.resolve() / "bags")}, **policy_overrides(policy, config_dir())}
     deployment = load_deployment(name, config_dir(), overrides, is_live=is_live)
+    require_policy_fits(deployment)
     console.print(f"[bold]{deployment.name}[/]: {deployment.description}")
     if deployment.parameters.get("adapter", {}).get("dry_run"):
         console.print("[yellow]dry run[/]: plans and verdicts are published, nothing moves; --live lets it move")

@@ -1,7 +1,8 @@
 """Episodes as rosbag2 MCAP: raw messages, nothing dropped in silence."""
 
 from vla3d_ros.recording.bag_reader import BagMessage, BagReader
-from vla3d_ros.recording.bag_writer import BagSummary, BagWriter
+from vla3d_ros.recording.bag_summary import BagSummary, WriterState
+from vla3d_ros.recording.bag_writer import BagWriter
 from vla3d_ros.recording.episode_reader import find_topics, read_episode
 from vla3d_ros.recording.episode_recorder import EpisodeRecorder
 from vla3d_ros.recording.episode_trace import EpisodeTopics, EpisodeTrace
@@ -17,6 +18,7 @@ __all__ = [
     "EpisodeTopics",
     "EpisodeTrace",
     "MessageDefinitions",
+    "WriterState",
     "find_topics",
     "is_latched",
     "offered_qos",

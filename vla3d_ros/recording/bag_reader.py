@@ -116,12 +116,21 @@ class BagReader:
         if short := [f"{count} on {topic}" for topic, count in sorted(missing.items()) if count > 0]:
             raise RecordingError(
                 f"bag {self.path}: its metadata promises more messages than its storage gives, missing "
-                f"{', '.join(short)}; run 'ros2 bag reindex {self.path}', or name one of its storage files"
+                f"{', '.join(short)}; run 'vla3d bag recover {self.path}', or name one of its storage files"
             )
 
     def _stored(self, chosen: list[Connection]) -> Iterator[tuple[Connection, int, bytes]]:
+        storages = getattr(self._bag.storage, "storages", None)
         try:
-            yield from self._bag.messages(chosen)
+            if storages is None or self._bag.storage.metadata.compression_mode == "message":
+                yield from self._bag.messages(chosen)
+                return
+            # rosbags also wants equal QoS in metadata and storage; recorders of 2020 wrote it in one of them only
+            by_name = {(c.topic, c.msgtype): c for c in chosen}
+            for storage in storages:
+                wanted = [c for c in storage.connections if (c.topic, c.msgtype) in by_name]
+                for connection, stamp_ns, cdr in storage.messages(wanted) if wanted else ():
+                    yield by_name[connection.topic, connection.msgtype], stamp_ns, cdr
         except Exception as error:  # damage shows itself as any error of the storage or the decompressor
             raise RecordingError(_unreadable(self.path, error)) from error
 
@@ -142,9 +151,15 @@ class BagReader:
 
     def _store_of(self, message: BagMessage) -> Typestore:
         if message.msgtype not in self._stores:
-            connection = next(c for c in self._bag.connections if c.topic == message.topic)
-            self._stores[message.msgtype] = _store_for(connection)
+            self._stores[message.msgtype] = _store_for(self._described(message))
         return self._stores[message.msgtype]
+
+    def _described(self, message: BagMessage) -> Connection:
+        """The topic's connection that carries a definition, in the metadata or in a storage file."""
+        storages = getattr(self._bag.storage, "storages", ())
+        known: list[Connection] = [*self._bag.connections, *(c for storage in storages for c in storage.connections)]
+        found = [c for c in known if c.topic == message.topic]
+        return next((c for c in found if c.msgdef.format is not MessageDefinitionFormat.NONE), found[0])
 
 
 def _store_for(connection: Connection) -> Typestore:
@@ -164,13 +179,21 @@ def _store_for(connection: Connection) -> Typestore:
 def _missing(path: Path) -> str:
     partial = path.with_name(f"{path.name}.partial")
     if partial.exists():
-        return f"bag {path} was never finished: the recorder ended early; what was saved is in {partial}"
+        return (
+            f"bag {path} was never finished: the recorder ended early; what was saved is in {partial}: "
+            f"run 'vla3d bag recover {partial}'"
+        )
     siblings = sorted(entry.name for entry in path.parent.iterdir()) if path.parent.is_dir() else []
     return f"no bag at {path}; available there: {siblings}"
 
 
 def _unreadable(path: Path, error: Exception) -> str:
     remedy = "expected a rosbag2 folder with metadata.yaml, or a single .mcap or .db3 file"
+    if "Serialization format" in str(error):
+        remedy = "only CDR, the format of every DDS, can be decoded; it was recorded with another middleware"
+    if path.suffix == ".mcap" or path.name.endswith(".partial"):
+        remedy = f"it was damaged, or never finished: run 'vla3d bag recover {path}'"
     if path.is_dir() and not (path / "metadata.yaml").exists():
-        remedy = f"it has no metadata.yaml: run 'ros2 bag reindex {path}', or name one of its storage files"
+        remedy = f"it has no metadata.yaml: run 'vla3d bag recover {path}', or name one of its storage files"
+        return f"bag {path} can not be read: {remedy}"
     return f"bag {path} can not be read: {error}; {remedy}"

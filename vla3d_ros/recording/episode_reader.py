@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vla3d_ros.datatypes import CameraImage
 from vla3d_ros.errors import RecordingError
 from vla3d_ros.recording.bag_reader import BagMessage, BagReader
+from vla3d_ros.recording.camera_topics import camera_of
 from vla3d_ros.recording.episode_trace import (
     CameraTrack,
     ChunkTrack,
@@ -24,8 +26,6 @@ from vla3d_ros.recording.episode_trace import (
 )
 
 _NS_PER_S = 1_000_000_000
-_IMAGE_TYPE = "sensor_msgs/msg/Image"
-_IMAGE_NAMES = {"image_raw", "image", "image_rect", "color", "rgb"}
 _PATH_TYPE = "geometry_msgs/msg/PoseArray"
 _PATH_PARENT = "/planned_path"
 _LOST_SETS = "lost_sets"
@@ -55,7 +55,11 @@ def find_topics(topics: Mapping[str, str]) -> EpisodeTopics:
         role: next((t for t in sorted(topics) if f"/{t}".endswith(f"/{end}") and topics[t] == msgtype), "")
         for role, (end, msgtype) in _ENDINGS.items()
     }
-    images = {_camera_name(topic): topic for topic in sorted(topics) if topics[topic] == _IMAGE_TYPE}
+    images: dict[str, str] = {}
+    for topic in sorted(topics):  # raw before compressed
+        camera = camera_of(topic, topics[topic])
+        if camera is not None:
+            images.setdefault(camera, topic)
     paths = {
         topic.rsplit("/", 1)[-1]: topic
         for topic in sorted(topics)
@@ -157,11 +161,6 @@ class _Collector:
         return CameraTrack(camera=camera, first=first, last=last, count=self._image_counts[topic])
 
 
-def _camera_name(topic: str) -> str:
-    parts = topic.strip("/").split("/")
-    return parts[-2] if len(parts) > 1 and parts[-1] in _IMAGE_NAMES else parts[-1]
-
-
 def _duration_ns(duration: Any) -> int:
     return int(duration.sec) * _NS_PER_S + int(duration.nanosec)
 
@@ -171,6 +170,8 @@ def _stamp_ns(header: Any) -> int:
 
 
 def _image(camera: str, receive_ns: int, msg: Any) -> CameraImage:
+    if hasattr(msg, "format"):
+        return _jpeg(camera, receive_ns, msg)
     channels = {"rgb8": 3, "bgr8": 3, "mono8": 1}.get(msg.encoding)
     data = np.asarray(msg.data, dtype=np.uint8)
     if channels is None or msg.step < msg.width * channels or data.size < msg.height * msg.step:
@@ -183,6 +184,14 @@ def _image(camera: str, receive_ns: int, msg: Any) -> CameraImage:
     rgb = np.repeat(pixels, _COLOUR_CHANNELS, axis=2) if channels == 1 else pixels.copy()
     if msg.encoding == "bgr8":
         rgb = np.ascontiguousarray(rgb[:, :, ::-1])
+    return CameraImage(camera=camera, rgb=rgb, stamp_ns=_stamp_ns(msg.header), receive_ns=receive_ns)
+
+
+def _jpeg(camera: str, receive_ns: int, msg: Any) -> CameraImage:
+    bgr = cv2.imdecode(np.asarray(msg.data, dtype=np.uint8), cv2.IMREAD_COLOR)
+    if bgr is None:
+        raise RecordingError(f"image of camera '{camera}' is '{msg.format}' and can not be decoded")
+    rgb = np.ascontiguousarray(bgr[:, :, ::-1], dtype=np.uint8)
     return CameraImage(camera=camera, rgb=rgb, stamp_ns=_stamp_ns(msg.header), receive_ns=receive_ns)
 
 

@@ -29,6 +29,9 @@ NODES = {
     "policy": "vla3d_ros.policy.node:PolicyNode",
     "adapter": "vla3d_ros.adapter.node:AdapterNode",
     "recorder": "vla3d_ros.recording.node:RecorderNode",
+    "teleop": "vla3d_ros.teleop.node:TeleopNode",
+    "player": "vla3d_ros.replay.node:BagPlayerNode",
+    "console": "vla3d_ros.console.node:ConsoleNode",
     "agx_can": "vla3d_ros.ros.agx_can_node:AgxCanNode",
 }
 _SPIN_S = 0.1
