@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -179,3 +180,14 @@ def _blake(word):
     from hashlib import blake2b
 
     return blake2b(word.encode(), digest_size=8).hexdigest()
+
+
+@pytest.mark.parametrize("size", [(96, 72), (128, 96), (37, 21), (320, 240), (600, 450)])
+def test_a_picture_halved_on_its_way_is_the_mean_over_the_same_pixels(size):
+    rgb = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8), (0, 0), 3.0)
+    fit = ImageFit("head", size, "stretch", "undistort")
+    fit.prepare(CameraModel(width_px=640, height_px=480, K=np.diag([500.0, 500.0, 1.0])))
+    placed = np.zeros((size[1], size[0], 3), dtype=np.uint8)
+    fit.place_rgb(rgb, placed)
+    at_once = cv2.resize(rgb.astype(np.float64), size, interpolation=cv2.INTER_AREA)
+    assert np.abs(placed - at_once).max() < 2.1, "half a level for each of at most four roundings"

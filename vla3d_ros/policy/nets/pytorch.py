@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from vla3d_ros.errors import DependencyError
+
+# Threads that spin while they wait slow torch down tenfold on shared cores; OpenMP reads this when it is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 try:
     import torch
