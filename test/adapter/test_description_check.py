@@ -1,10 +1,11 @@
 """The driver's URDF is compared with the robot we were configured for."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from vla3d_ros.adapter.description_check import description_problems
+from vla3d_ros.adapter.description_check import description_problems, description_topic
 from vla3d_ros.adapter.embodiment import load_embodiment
 
 EMBODIMENT = load_embodiment(Path(__file__).parents[2] / "config" / "robots" / "fr3.yaml")
@@ -38,3 +39,27 @@ def test_tighter_limits_of_the_driver_are_a_problem(ours, theirs, words):
 
 def test_what_is_no_urdf_is_said_to_be_none():
     assert "no XML" in problems("not a robot")[0]
+
+
+def behind(*controllers):
+    arm = EMBODIMENT.arms[0]
+    return [replace(arm, command=replace(arm.command, controller=controller)) for controller in controllers]
+
+
+@pytest.mark.parametrize(
+    ("controllers", "topic"),
+    [
+        (("ctrl",), "robot_description"),
+        (("/ctrl",), "/robot_description"),
+        (("/cell/ctrl",), "/cell/robot_description"),
+        (("cell/ctrl", "cell/other"), "cell/robot_description"),
+        (("left/ctrl", "right/ctrl"), "robot_description"),  # each describes one arm; the whole is ours to publish
+    ],
+)
+def test_the_drivers_description_lies_beside_its_controllers(controllers, topic):
+    assert description_topic(behind(*controllers)) == topic
+
+
+def test_a_driver_without_controllers_describes_itself_in_the_deployments_namespace():
+    piper = load_embodiment(Path(__file__).parents[2] / "config" / "robots" / "piper.yaml")
+    assert description_topic(piper.arms) == "robot_description"

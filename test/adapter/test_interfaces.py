@@ -254,6 +254,12 @@ def test_names_of_two_drivers_are_told_apart_by_their_topics():
     )  # fmt: skip
 
 
+def test_the_joints_of_a_driver_outside_our_namespace_are_repeated_inside_it(ur5e):
+    feedback = replace(ur5e.feedback, topic="/joint_states", gripper_topic="/joint_states")
+    names = FeedbackNames([replace(ur5e, feedback=feedback)])
+    assert names.topics == ("/joint_states",) and names.needs_merging
+
+
 def test_foreign_names_where_the_graph_expects_the_urdfs_are_refused(ur5e):
     feedback = FeedbackInterface(
         topic="joint_states",

@@ -85,6 +85,18 @@ def test_pose_target_defaults_to_the_arms_own_frames(edited):
     assert command == PoseTargetInterface(
         topic="target_pose", rate_hz=50.0, frame="fr3_link0", tip="fr3_hand_tcp", frame_id="fr3_link0"
     )
+    assert command.servo_switch is None
+
+
+def test_a_pose_target_can_name_the_service_that_switches_moveit_servo(edited):
+    def to_servo(content):
+        content["arms"][0]["command"] = {
+            "type": "pose_target", "topic": "servo_node/pose_target_cmds", "rate_hz": 100.0,
+            "servo_switch": "servo_node/switch_command_type",
+        }  # fmt: skip
+
+    command = load_embodiment(edited("fr3", to_servo)).arms[0].command
+    assert isinstance(command, PoseTargetInterface) and command.servo_switch == "servo_node/switch_command_type"
 
 
 @pytest.mark.parametrize("robot", ["fr3", "piper", "ur5e", "xarm6"])

@@ -81,3 +81,12 @@ def test_a_late_joiner_sees_the_stop_state(graph):
     seen = []
     theirs.create_subscription(Bool, STOP_TOPIC, lambda msg: seen.append(msg.data), qos.LATCHED)
     spin_until(executor, lambda: seen == [True], "the latched stop state")
+
+
+def test_the_description_of_a_driver_outside_our_namespace_is_heard_where_it_is_published(graph):
+    heard, _, theirs, executor, _ = graph
+    elsewhere, ours = Heard(), executor.get_nodes()[0]
+    SafetyLink(ours, lambda: elsewhere, [TOPIC], lambda: 7, {}, "/robot_description")
+    theirs.create_publisher(String, "/robot_description", qos.LATCHED).publish(String(data="<robot/>"))
+    spin_until(executor, lambda: elsewhere.urdf == "<robot/>", "the robot description")
+    assert heard.urdf == ""

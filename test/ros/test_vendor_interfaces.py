@@ -1,7 +1,9 @@
 """The adapter's side of every vendor interface against the twin's side, over real topics, actions and services."""
 
+import importlib.util
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,10 +22,12 @@ from vla3d_ros.adapter.interface_specs import (
     Float64ArrayInterface,
     ForwardPositionInterface,
     GripperActionInterface,
+    PoseTargetInterface,
 )
 from vla3d_ros.adapter.trajectory import home_trajectory
 from vla3d_ros.camera.rig import load_rig
-from vla3d_ros.ros import qos
+from vla3d_ros.errors import ConfigError
+from vla3d_ros.ros import arm_interfaces, qos
 from vla3d_ros.ros.arm_interfaces import ArmLink
 from vla3d_ros.ros.twin_arms import TwinArm, TwinFeedback
 from vla3d_ros.twin.scene import load_scene
@@ -36,9 +40,12 @@ WALL_TICKS = 4000
 
 
 class Bench:
-    """A world behind `TwinArm`s, an `ArmLink` per arm before it, and one executor for both."""
+    """A world behind `TwinArm`s, an `ArmLink` per arm before it, and one executor for both.
 
-    def __init__(self, robot: str, changes=lambda arm: arm) -> None:
+    With a namespace, the drivers stay where they are and the links speak to them from a node inside the namespace.
+    """
+
+    def __init__(self, robot: str, changes=lambda arm: arm, namespace: str = "", ours=lambda arm: arm) -> None:
         embodiment = load_embodiment(CONFIG / "robots" / f"{robot}.yaml")
         self.robot = replace(embodiment, arms=tuple(changes(arm) for arm in embodiment.arms))
         scene = load_scene(CONFIG / "scenes" / "small_tabletop.yaml")
@@ -49,9 +56,13 @@ class Bench:
         ]
         self.feedback = TwinFeedback(self.node, self.robot.arms)
         urdf = self.robot.urdf_path
-        self.links = {arm.name: ArmLink(self.node, arm, urdf, lambda: self.world.time_ns) for arm in self.robot.arms}
+        self.ours = rclpy.create_node(f"ours_{robot}", namespace=namespace)
+        self.links = {
+            arm.name: ArmLink(self.ours, ours(arm), urdf, lambda: self.world.time_ns) for arm in self.robot.arms
+        }
         self.executor = SingleThreadedExecutor()
         self.executor.add_node(self.node)
+        self.executor.add_node(self.ours)
         self.heard: list[JointState] = []
 
     def listen(self, topic: str) -> None:
@@ -100,17 +111,21 @@ class Bench:
         self.until(future.done, f"answer of {name}")
         return future.result()
 
+    def hand_is_served(self) -> bool:
+        return bool(self.node.count_publishers("/robotiq_gripper_controller/gripper_cmd/_action/status"))
+
     def close(self) -> None:
         self.executor.shutdown()
         self.node.destroy_node()
+        self.ours.destroy_node()
 
 
 @pytest.fixture
 def bench(ros_context):
     made = []
 
-    def make(robot: str, changes=lambda arm: arm) -> Bench:
-        made.append(Bench(robot, changes))
+    def make(robot: str, *given, **named) -> Bench:
+        made.append(Bench(robot, *given, **named))
         made[-1].run(0.05)
         return made[-1]
 
@@ -144,6 +159,85 @@ def test_a_checked_trajectory_arrives_at_the_joints_through_the_vendors_interfac
         for other in bench.robot.arms:
             if other.name in before:
                 assert bench.q(other) == pytest.approx(before[other.name], abs=3e-3)
+
+
+def absolute(arm):
+    """The names of a driver in the root namespace, for somebody who is not there."""
+    command = replace(arm.command, topic=f"/{arm.command.topic}", controller=f"/{arm.command.controller}")
+    hand = replace(arm.gripper.command, action=f"/{arm.gripper.command.action}")
+    return replace(arm, command=command, gripper=replace(arm.gripper, command=hand))
+
+
+def test_absolute_names_reach_a_driver_outside_our_namespace(bench):
+    bench = bench("ur5e", namespace="/cell", ours=absolute)
+    arm = bench.robot.arms[0]
+    assert bench.links[arm.name].topic_names == ("/scaled_joint_trajectory_controller/joint_trajectory",)
+    goal = bench.move(arm, 0.05)
+    assert bench.q(arm) == pytest.approx(goal, abs=3e-3)
+    bench.until(bench.hand_is_served, "the gripper's action")
+    bench.links[arm.name].set_opening(0.0)
+    bench.until(lambda: bench.world.truth().gripper_opening[arm.name] < 0.05, "a closed gripper")
+
+
+def test_relative_names_do_not_leave_our_namespace(bench):
+    bench = bench("ur5e", namespace="/cell")
+    arm = bench.robot.arms[0]
+    assert bench.links[arm.name].topic_names == ("/cell/scaled_joint_trajectory_controller/joint_trajectory",)
+    bench.move(arm, 0.05)
+    assert bench.q(arm) == pytest.approx(arm.q_home, abs=3e-3)
+
+
+def poses(arm):
+    """MoveIt Servo, switched by the adapter."""
+    command = PoseTargetInterface(
+        topic="servo_node/pose_target_cmds",
+        rate_hz=100.0,
+        frame=arm.base_frame,
+        tip=arm.ee_frame,
+        frame_id=arm.base_frame,
+        servo_switch="servo_node/switch_command_type",
+    )
+    return replace(arm, command=command)
+
+
+def test_servo_is_asked_for_poses_whenever_a_motion_begins_and_only_then(ros_context, monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        arm_interfaces,
+        "ServoSwitch",
+        lambda node, service: SimpleNamespace(ask_for_poses=lambda: asked.append(service)),
+    )
+    robot = load_embodiment(CONFIG / "robots" / "ur5e.yaml")
+    arm, now_ns = poses(robot.arms[0]), [1_000_000_000]
+    node = rclpy.create_node("servo_bench")
+    link = ArmLink(node, arm, robot.urdf_path, lambda: now_ns[0])
+    assert asked == []
+    path = home_trajectory(arm.name, arm.q_home, arm.q_home + 0.02, now_ns[0], arm.limits, 0.5)
+    link.follow(path)
+    link.follow(path)
+    assert asked == ["servo_node/switch_command_type"]
+    now_ns[0] = int(path.times_ns[-1]) + 1_100_000_000  # the end was held for a second, then the stream fell silent
+    spin_until_silent(node, link)
+    link.follow(path)
+    assert len(asked) == 2
+    node.destroy_node()
+
+
+def spin_until_silent(node, link) -> None:
+    for _ in range(WALL_TICKS):
+        rclpy.spin_once(node, timeout_sec=0.01)
+        if link.is_silent:
+            return
+    raise AssertionError("the stream never fell silent")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("moveit_msgs") is not None, reason="this ROS has moveit_msgs")
+def test_without_moveit_messages_a_switch_is_refused_with_a_remedy(ros_context):
+    robot = load_embodiment(CONFIG / "robots" / "ur5e.yaml")
+    node = rclpy.create_node("servo_bench")
+    with pytest.raises(ConfigError, match="moveit-msgs"):
+        ArmLink(node, poses(robot.arms[0]), robot.urdf_path, lambda: 0)
+    node.destroy_node()
 
 
 def parallel(arm):

@@ -9,6 +9,19 @@ from vla3d_ros.adapter.embodiment import ArmSpec
 
 _TOLERANCE = 1e-3
 _REMEDY = "is this the right robot file?"
+_TOPIC = "robot_description"
+
+
+def description_topic(arms: Sequence[ArmSpec]) -> str:
+    """Return where the driver of these arms publishes its URDF: beside its controllers, in their namespace.
+
+    Args:
+        arms: All arms. If their controllers lie in several namespaces, each driver describes a part of the robot only,
+            and none of the descriptions can be compared with the whole.
+    """
+    controllers = [str(getattr(arm.command, "controller", "")) for arm in arms]
+    namespaces = {name.rpartition("/")[0] + "/" if "/" in name else "" for name in controllers}
+    return (namespaces.pop() if len(namespaces) == 1 else "") + _TOPIC
 
 
 def description_problems(urdf: str, arms: Sequence[ArmSpec]) -> list[str]:

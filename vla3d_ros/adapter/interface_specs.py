@@ -1,8 +1,10 @@
 """How one arm and its gripper are spoken to: what a robot's YAML says under `command`, `feedback` and `gripper`.
 
 Every kind of command has a `type` in the YAML and a class here; a new kind is one class, one reader and one speaker.
-Topics and actions are relative names. Wherever a message carries joint names, the names on the wire may differ from
-those in the URDF, because two arms of one robot may run the same driver in two namespaces.
+Topics, actions, services and controllers are ROS names: a relative one lies in the deployment's namespace, one that
+begins with a slash is taken as it is, for drivers which can not be started in a namespace. Wherever a message carries
+joint names, the names on the wire may differ from those in the URDF, because two arms of one robot may run the same
+driver in two namespaces.
 """
 
 from __future__ import annotations
@@ -55,7 +57,8 @@ class PoseTargetInterface:
     """A `geometry_msgs/PoseStamped` topic, streamed at `rate_hz`: the pose of link `tip` in link `frame`.
 
     Both are links of the URDF; `frame_id` is what the header says, which some controllers compare with their own name
-    for that link.
+    for that link. `servo_switch`, if any, is a `moveit_msgs/ServoCommandType` service: whoever serves it takes poses
+    only after it was asked to.
     """
 
     kind: ClassVar[str] = "pose_target"
@@ -64,6 +67,7 @@ class PoseTargetInterface:
     frame: str
     tip: str
     frame_id: str
+    servo_switch: str | None = None
 
 
 ArmInterface = JointTrajectoryInterface | JointStateInterface | ForwardPositionInterface | PoseTargetInterface
@@ -156,7 +160,7 @@ def read_command(reader: ConfigReader, joint_names: tuple[str, ...], base_frame:
     else:
         wire_names = reader.names("names", len(joint_names)) if reader.has("names") else joint_names
         interface = JointTrajectoryInterface(topic=topic, controller=reader.text("controller"), wire_names=wire_names)
-    reader.finish(("names", "speed_percent", "frame", "tip", "frame_id"))
+    reader.finish(("names", "speed_percent", "frame", "tip", "frame_id", "servo_switch"))
     return interface
 
 
@@ -168,6 +172,7 @@ def _read_pose_target(reader: ConfigReader, topic: str, base_frame: str, ee_fram
         frame=frame,
         tip=reader.text("tip") if reader.has("tip") else ee_frame,
         frame_id=reader.text("frame_id") if reader.has("frame_id") else frame,
+        servo_switch=reader.text("servo_switch") if reader.has("servo_switch") else None,
     )
 
 

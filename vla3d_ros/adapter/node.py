@@ -21,6 +21,7 @@ from std_srvs.srv import Trigger
 from tf2_msgs.msg import TFMessage
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
+from vla3d_ros.adapter.description_check import description_topic
 from vla3d_ros.adapter.embodiment import load_embodiment
 from vla3d_ros.adapter.interfaces.feedback import JOINT_STATES, FeedbackNames
 from vla3d_ros.adapter.interfaces.state_merge import StateMerger, merged_joints
@@ -101,7 +102,9 @@ class AdapterNode(ManagedNode):
             self.create_service(Trigger, f"~/{name}", partial(self._on_request, name))
         topics = [topic for arm in self._arms.values() for topic in arm.topic_names]
         controllers = {arm.name: str(name) for arm in arms if (name := getattr(arm.command, "controller", ""))}
-        self._link = SafetyLink(self, lambda: self._pipeline.watch, topics, lambda: self.now_ns, controllers)
+        self._link = SafetyLink(
+            self, lambda: self._pipeline.watch, topics, lambda: self.now_ns, controllers, description_topic(arms)
+        )
         self._planner: BackgroundWorker[Any] = BackgroundWorker(self, "planner")
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(1.0 / self._settings.tick_hz, self._on_tick, clock=steady)

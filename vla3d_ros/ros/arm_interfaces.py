@@ -11,13 +11,14 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 
 from vla3d_ros.adapter.embodiment import ArmSpec
-from vla3d_ros.adapter.interface_specs import GripperActionInterface
+from vla3d_ros.adapter.interface_specs import GripperActionInterface, PoseTargetInterface
 from vla3d_ros.adapter.interfaces.arm_speaker import ArmSpeaker
 from vla3d_ros.adapter.interfaces.messages import GripperGoal, WireMessage
 from vla3d_ros.datatypes import JointTrajectory, RobotState
 from vla3d_ros.ros import qos
 from vla3d_ros.ros.arm_messages import MESSAGE_TYPES, to_msg
 from vla3d_ros.ros.grippers import GripperClient
+from vla3d_ros.ros.servo_switch import ServoSwitch
 
 _LONGEST_END_S = 1.0
 
@@ -33,6 +34,9 @@ class ArmLink:
             arm: The arm.
             urdf_path: The robot's URDF.
             now_ns: ROS time; setpoints are sampled at it, however the tick jitters.
+
+        Raises:
+            ConfigError: If the arm's interface needs messages which this ROS does not have.
         """
         self._speaker = ArmSpeaker(arm, urdf_path)
         self._now_ns = now_ns
@@ -42,6 +46,8 @@ class ArmLink:
         }
         command = arm.gripper.command if arm.gripper else None
         self._gripper = GripperClient(node, command) if isinstance(command, GripperActionInterface) else None
+        service = arm.command.servo_switch if isinstance(arm.command, PoseTargetInterface) else None
+        self._servo_switch = ServoSwitch(node, service) if service else None
         self._timer = node.create_timer(
             1.0 / self._speaker.tick_hz, self._on_tick, clock=Clock(clock_type=ClockType.STEADY_TIME)
         )
@@ -51,8 +57,15 @@ class ArmLink:
         """Full names of the topics on which arm and gripper are commanded."""
         return tuple(publisher.topic_name for publisher in self._publishers.values())
 
+    @property
+    def is_silent(self) -> bool:
+        """Whether nothing is streamed: no motion was asked for, or the last one was over a while ago."""
+        return self._speaker.streams_until_ns is None
+
     def follow(self, trajectory: JointTrajectory) -> None:
         """Execute a checked trajectory from now on."""
+        if self._servo_switch is not None and self.is_silent:
+            self._servo_switch.ask_for_poses()
         self._send(self._speaker.follow(trajectory))
 
     def set_opening(self, opening: float) -> None:

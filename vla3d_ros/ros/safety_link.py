@@ -28,6 +28,7 @@ class SafetyLink:
         command_topics: Sequence[str],
         now_ns: Callable[[], int],
         controllers: Mapping[str, str],
+        description_topic: str = "robot_description",
     ) -> None:
         """Subscribe, and look at the graph every second.
 
@@ -37,6 +38,7 @@ class SafetyLink:
             command_topics: Topics on which this node must be alone.
             now_ns: The ROS clock.
             controllers: Arm name -> name of its ros2_control controller's node, for arms that have one.
+            description_topic: Where the robot's driver publishes its URDF.
         """
         self._node = node
         self._watch = watch
@@ -44,7 +46,7 @@ class SafetyLink:
         self._stop_publisher = node.create_publisher(Bool, STOP_TOPIC, qos.LATCHED)
         self._subscriptions = [
             node.create_subscription(Empty, "heartbeat", lambda _: watch().hear_heartbeat(now_ns()), qos.SENSOR),
-            node.create_subscription(String, "robot_description", self._on_robot_description, qos.LATCHED),
+            node.create_subscription(String, description_topic, self._on_robot_description, qos.LATCHED),
         ]
         self._unasked = {arm: AsyncParameterClient(node, controller) for arm, controller in controllers.items()}
         self._controllers = dict(controllers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from rclpy.node import Node
@@ -23,10 +24,12 @@ from vla3d_ros.adapter.interface_specs import (
 )
 from vla3d_ros.adapter.interfaces.messages import WireMessage
 from vla3d_ros.ros import arm_messages, conversions, qos, twin_conversions
+from vla3d_ros.ros.servo_switch import command_type_service
 from vla3d_ros.ros.twin_grippers import TwinGripperAction, WorldCall
 from vla3d_ros.twin.truth import JointSample
 from vla3d_ros.twin.vendor_agx import AgxDriver
 from vla3d_ros.twin.vendor_piper_ros import PiperRosDriver
+from vla3d_ros.twin.vendor_pose import PoseTargetDriver
 from vla3d_ros.twin.world import TwinWorld
 
 _AGX_TOPICS = ("joint_states", "move_j", "move_js")
@@ -65,6 +68,8 @@ class TwinArm:
             self._listen_to(Float64MultiArray, command.topic)
         elif isinstance(command, PoseTargetInterface):
             self._listen_to(PoseStamped, command.topic)
+            if command.servo_switch:
+                node.create_service(command_type_service(), command.servo_switch, self._on_command_type)
         elif isinstance(driver, AgxDriver):
             prefix = command.topic.rpartition("/")[0]
             for name in _AGX_TOPICS:
@@ -141,6 +146,19 @@ class TwinArm:
 
         self._call(switch)
         response.success, response.message = True, f"{what}: {str(request.data).lower()}"
+        return response
+
+    def _on_command_type(self, request: Any, response: Any) -> Any:
+        """Switch to poses; the twin's Servo knows nothing else."""
+        response.success = request.command_type == command_type_service().Request.POSE
+        if response.success:
+
+            def switch(world: TwinWorld) -> None:
+                driver = world.drivers[self._arm.name]
+                assert isinstance(driver, PoseTargetDriver)
+                driver.take_poses()
+
+            self._call(switch)
         return response
 
     def _on_plain(self, what: str, request: Empty.Request, response: Empty.Response) -> Empty.Response:
