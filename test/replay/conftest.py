@@ -1,5 +1,6 @@
-"""A made-up log of the shipped robot."""
+"""A made-up log of the shipped robot; lets the tests of this folder import `made_up_run`."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from vla3d_ros.adapter.embodiment import load_embodiment
 from vla3d_ros.adapter.kinematics import ArmKinematics
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 ROBOT = Path(__file__).parents[2] / "config" / "robots" / "fr3.yaml"
 

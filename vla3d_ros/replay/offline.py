@@ -1,0 +1,204 @@
+"""A recorded run through policy, adapter and safety in one process: as fast as it goes, the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from vla3d_ros.datatypes import ActionChunk, Observation
+from vla3d_ros.errors import Vla3dError
+from vla3d_ros.policy.backend import PolicyBackend
+from vla3d_ros.policy.observation_digest import observation_digest
+from vla3d_ros.replay.ahead import ahead
+from vla3d_ros.replay.chunk_judge import ChunkJudge, Judgement
+from vla3d_ros.replay.chunk_record import ChunkRecord, record_of_chunk
+from vla3d_ros.replay.observation_stream import ObservationStream, require_observations
+from vla3d_ros.replay.recorded_run import Fed, RecordedRun, prompt_at
+from vla3d_ros.replay.replay_setup import ReplaySetup
+
+_BYTES, _AHEAD = 16, 4
+_SWITCH_INTERVAL_S = 0.0005
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class ReplayedChunk:
+    """What a replay made of one observation; `observation` is its digest, `compute_ms` wall time of inference."""
+
+    record: ChunkRecord
+    judgement: Judgement
+    observation: str
+    views: int
+    compute_ms: float
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Replay:
+    """One pass over a bag.
+
+    unanswered: stamp -> why the policy gave no chunk. unseen: stamps which the live policy saw and this replay could
+    not rebuild. wall_s and recorded_s give the speed.
+    """
+
+    policy: str
+    chunks: tuple[ReplayedChunk, ...]
+    unanswered: dict[int, str]
+    unseen: tuple[int, ...]
+    observations: int
+    lost_sets: int
+    wall_s: float
+    recorded_s: float
+
+    @property
+    def digest(self) -> str:
+        """32 hexadecimal digits over every chunk, verdict and refusal: two runs that agree in it are the same."""
+        hashed = hashlib.blake2b(digest_size=_BYTES)
+        for chunk in self.chunks:
+            hashed.update(f"{chunk.record.digest}{chunk.observation}{chunk.judgement!r}".encode())
+        hashed.update(repr((sorted(self.unanswered.items()), self.unseen)).encode())
+        return hashed.hexdigest()
+
+    @property
+    def verdicts(self) -> dict[str, int]:
+        """How many chunks were allowed, clamped, refused and stopped."""
+        return dict(sorted(Counter(chunk.judgement.kind for chunk in self.chunks).items()))
+
+    @property
+    def objections(self) -> dict[str, int]:
+        """How often each check had a reason."""
+        return dict(sorted(Counter(check for c in self.chunks for check, _ in c.judgement.reasons).items()))
+
+
+class OfflineReplay:
+    """One bag, prepared once, to be run through any number of policies that look through the same cameras."""
+
+    def __init__(
+        self,
+        run: RecordedRun,
+        setup: ReplaySetup,
+        cameras: Sequence[str],
+        fed: Sequence[Fed] | None = None,
+        depth_cameras: Sequence[str] = (),
+    ) -> None:
+        """Prepare.
+
+        Args:
+            run: The recording.
+            setup: Robot, bounds and calibration.
+            cameras: Views the policies want.
+            fed: The observations to use, in order; None: every complete one while there is an instruction.
+            depth_cameras: Cameras whose depth the policies look at.
+        """
+        self.run, self.setup, self.cameras = run, setup, tuple(cameras)
+        self.stream = ObservationStream(run, setup, cameras, depth_cameras)
+        self.fed = None if fed is None else {one.stamp_ns: one for one in fed}
+        self.on_observation: Callable[[Observation], None] = lambda observation: None
+        """Called with every observation before the policy is, for surveys of what was seen."""
+
+    def observations(self) -> Iterator[tuple[Observation, int]]:
+        """Iterate over (observation with its instruction, number of its task)."""
+        if self.fed is not None:
+            for observation in self.stream():
+                fed = self.fed.get(observation.stamp_ns)
+                if fed is not None and fed.instruction:
+                    prompt = prompt_at(self.run, fed.receive_ns)
+                    told = replace(observation, instruction=fed.instruction, executed_steps=fed.executed_steps)
+                    yield replace(told, prompt=prompt), fed.task
+            return
+        for observation in self.stream():
+            begun = [text for stamp_ns, text in self.run.instructions if stamp_ns <= observation.stamp_ns]
+            if begun and begun[-1]:
+                prompt = prompt_at(self.run, observation.stamp_ns)
+                yield replace(observation, instruction=begun[-1], prompt=prompt), len(begun)
+
+    def play(self, backend: PolicyBackend, on_chunk: Callable[[int], None] = lambda stamp_ns: None) -> Replay:
+        """Run the bag through one policy.
+
+        Args:
+            backend: The policy; it is reset at the start of every task.
+            on_chunk: Called with each chunk's stamp, for progress.
+
+        Raises:
+            ConfigError: If the policy moves the arms of another robot.
+            ShapeError: If the bag gives no observation.
+            InstructionError: If the policy does not know an instruction.
+        """
+        backend.description.require_arms([arm.name for arm in self.setup.embodiment.arms])
+        begun = time.perf_counter()
+        judge = ChunkJudge(self.run.joints, self.setup)
+        task, stamps = None, set()
+        judged: list[Future[ReplayedChunk]] = []
+        unanswered: dict[int, str] = {}
+        with _short_turns(), ThreadPoolExecutor(max_workers=1) as behind:
+            for observation, number in ahead(self.observations(), _AHEAD):
+                if number != task:
+                    backend.reset(observation.instruction)
+                    task = number
+                stamps.add(observation.stamp_ns)
+                self.on_observation(observation)
+                try:
+                    chunk, compute_ms = _infer(backend, observation)
+                except Vla3dError as error:
+                    unanswered[observation.stamp_ns] = str(error)
+                    continue
+                judged.append(behind.submit(self._judged, judge, _Seen.of(observation), chunk, compute_ms))
+                on_chunk(observation.stamp_ns)
+        require_observations(len(stamps), self.run, self.stream.counters)
+        return Replay(
+            policy=backend.description.name,
+            chunks=tuple(one.result() for one in judged),
+            unanswered=unanswered,
+            unseen=tuple(sorted(one for one, fed in (self.fed or {}).items() if fed.instruction and one not in stamps)),
+            observations=len(stamps),
+            lost_sets=self.stream.counters.lost,
+            wall_s=time.perf_counter() - begun,
+            recorded_s=self.run.duration_ns * 1e-9,
+        )
+
+    def _judged(self, judge: ChunkJudge, seen: _Seen, chunk: ActionChunk, compute_ms: float) -> ReplayedChunk:
+        known = self.run.chunks.get(seen.stamp_ns)
+        arrival_ns = known.receive_ns if known is not None else seen.stamp_ns + self.setup.latency_ns
+        return ReplayedChunk(
+            record=record_of_chunk(chunk, self.setup.strokes_m),
+            judgement=judge.judge(chunk, max(arrival_ns, seen.stamp_ns)),
+            observation=seen.digest,
+            views=seen.views,
+            compute_ms=compute_ms,
+        )
+
+
+@contextmanager
+def _short_turns() -> Iterator[None]:
+    """Let threads hand the interpreter on sooner: inference must not wait for the judge."""
+    usual_s = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """What is kept of an observation when its pictures are not needed any more."""
+
+    stamp_ns: int
+    digest: str
+    views: int
+
+    @classmethod
+    def of(cls, observation: Observation) -> _Seen:
+        digest = observation_digest(observation)
+        return cls(stamp_ns=observation.stamp_ns, digest=digest, views=len(observation.views))
+
+
+def _infer(backend: PolicyBackend, observation: Observation) -> tuple[ActionChunk, float]:
+    """Return the chunk and how long it took, ms of wall time."""
+    before_ns = time.perf_counter_ns()
+    chunk = backend.infer(observation)
+    return chunk, (time.perf_counter_ns() - before_ns) / 1e6
