@@ -13,7 +13,27 @@ from rich.console import Console
 from rich.markup import escape
 
 from vla3d_ros import __version__
-from vla3d_ros.commands import bench_adapter, bench_adapter_rate, bench_faults, bench_seams, calibrate, check, robots
+from vla3d_ros.commands import (
+    bag,
+    bench_adapter,
+    bench_adapter_rate,
+    bench_faults,
+    bench_policy_rate,
+    bench_record,
+    bench_seams,
+    calibrate,
+    check,
+    console,
+    demonstrate,
+    evaluate_verb,
+    export,
+    policy,
+    record,
+    replay,
+    robots,
+    teleop,
+    train,
+)
 from vla3d_ros.errors import Vla3dError
 
 _INTERRUPTED = 130
@@ -48,12 +68,21 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(required=True, metavar="VERB")
     _add_demo(verbs)
     _add_up(verbs)
-    _add_evaluate(verbs)
+    evaluate_verb.add_parser(verbs)
     _add_retarget(verbs)
     _add_bench(verbs)
+    record.add_parser(verbs)
+    bag.add_parser(verbs)
+    replay.add_parser(verbs)
+    export.add_parser(verbs)
     robots.add_parser(verbs)
     check.add_parser(verbs)
     calibrate.add_parser(verbs)
+    policy.add_parser(verbs)
+    demonstrate.add_parser(verbs)
+    teleop.add_parser(verbs)
+    train.add_parser(verbs)
+    console.add_parser(verbs)
     return parser
 
 
@@ -61,6 +90,7 @@ def _add_demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     demo = verbs.add_parser("demo", help="run pick-and-place trials through the whole live graph and write a report")
     demo.add_argument("--protocol", default="demo", help="name in config/trials; default: %(default)s")
     demo.add_argument("--deployment", default=None, help="instead of the protocol's")
+    demo.add_argument("--policy", default=None, metavar="NAME", help="in config/policies; scripted: the deployment's")
     demo.add_argument("--trials", type=_positive, default=None, help="instead of the protocol's")
     demo.add_argument("--seed", type=int, default=None, help="seed of the first scene, instead of the protocol's")
     _add_outputs(demo)
@@ -72,19 +102,8 @@ def _add_up(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     up.add_argument("deployment", help="name in config/deployments, or the path of a YAML file")
     up.add_argument("--out", type=Path, default=None, help="folder for logs and bags; default: runs/<time>")
     up.add_argument("--live", action="store_true", help="let a robot of metal move; without it, plans are only shown")
+    up.add_argument("--policy", default=None, metavar="NAME", help="in config/policies; scripted: the deployment's")
     up.set_defaults(run=_up)
-
-
-def _add_evaluate(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    evaluate = verbs.add_parser("evaluate", help="run trials in one process, faster than real time, without ROS")
-    evaluate.add_argument("--deployment", default=None, help="default: that of config/trials/demo.yaml")
-    evaluate.add_argument("--trials", type=_positive, default=20, help="default: %(default)s")
-    evaluate.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    evaluate.add_argument("--nudge", type=float, default=0.0, metavar="P", help="share of trials with a nudge, 0 to 1")
-    evaluate.add_argument("--latency-ms", type=float, default=40.0, help="from capture to chunk; default: %(default)s")
-    evaluate.add_argument("--processes", type=int, default=1, help="default: %(default)s")
-    _add_outputs(evaluate)
-    evaluate.set_defaults(run=_evaluate)
 
 
 def _add_retarget(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -101,7 +120,9 @@ def _add_bench(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     bench_adapter.add_parser(what)
     bench_faults.add_parser(what)
     bench_adapter_rate.add_parser(what)
+    bench_policy_rate.add_parser(what)
     bench_seams.add_parser(what)
+    bench_record.add_parser(what)
     transport = what.add_parser(
         "transport", help="lost sets and latency from camera to observation, beside the ROS default"
     )
@@ -136,13 +157,7 @@ def _demo(options: argparse.Namespace, console: Console) -> int:
 def _up(options: argparse.Namespace, console: Console) -> int:
     from vla3d_ros.commands.up import up
 
-    return up(options.deployment, _out_dir(options), console, is_live=options.live)
-
-
-def _evaluate(options: argparse.Namespace, console: Console) -> int:
-    from vla3d_ros.commands.evaluate import evaluate
-
-    return evaluate(options, _out_dir(options), console)
+    return up(options.deployment, _out_dir(options), console, is_live=options.live, policy=options.policy)
 
 
 def _retarget(options: argparse.Namespace, console: Console) -> int:
