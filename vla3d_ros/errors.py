@@ -69,6 +69,10 @@ class BringUpError(Vla3dError, RuntimeError):
     """A node refused to become active."""
 
 
+class TrainingError(Vla3dError, RuntimeError):
+    """A training run went wrong, or can not be continued as asked."""
+
+
 class RecordingError(Vla3dError, OSError):
     """A bag can not be written or read."""
 

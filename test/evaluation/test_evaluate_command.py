@@ -24,6 +24,8 @@ def said(capsys) -> str:
         (["vipa_real_robot", "--policies", "scripted_tabletop"], "names no deployment"),
         (["vipa_real_robot", "--deployment", "fr3_tabletop_twin", "--twin"], "is for a real robot"),
         (["tabletop_twin_smoke", "--resume"], "--resume needs --out"),
+        (["mask_twin_smoke", "--policies", "scripted_tabletop"], "looks at no prompt picture"),
+        (["mask_twin_smoke", "--policies", "gear", "--fast"], "leave --fast out"),
         (["plan"], "needs --effect"),
         (["plan", "--effect", "0.7"], "fractions from 0 to 1"),
         (["one", "two"], "expected a protocol"),

@@ -10,6 +10,7 @@ from vla3d_ros.evaluation.referring import (
     MASK_COLOURS,
     draw_colour,
     mask_at,
+    mask_colour,
     mask_in_box,
     referring_prompt,
     rewrite_instruction,
@@ -74,3 +75,19 @@ def test_wrong_prompts_are_refused():
         referring_prompt("head", RGB, mask[:10], "red")
     with pytest.raises(ConfigError, match="expected one inside"):
         mask_at(RGB, 80, 3)
+
+
+@pytest.mark.parametrize("colour", sorted(MASK_COLOURS))
+def test_a_prompt_picture_says_itself_in_which_colour_it_is_marked(colour):
+    mask = np.zeros(RGB.shape[:2], bool)
+    mask[2:8, 3:9] = True
+    assert mask_colour(referring_prompt("head", RGB, mask, colour).rgb) == colour
+
+
+def test_a_picture_without_a_mask_or_in_a_foreign_colour_is_refused():
+    grey = np.full((20, 20, 3), 100, np.uint8)
+    with pytest.raises(ConfigError, match="nothing is marked"):
+        mask_colour(grey)
+    grey[:5] = (120, 100, 160)
+    with pytest.raises(ConfigError, match="none of"):
+        mask_colour(grey)

@@ -120,3 +120,64 @@ def test_an_image_of_another_size_than_its_calibration_is_refused(window):
 def test_a_camera_on_an_unknown_frame_is_refused(window):
     with pytest.raises(FrameError, match="frame 'elbow'; expected one of"):
         window.add_mount(mount("head", "elbow"))
+
+
+def depth_window() -> ObservationWindow:
+    window = ObservationWindow(
+        cameras=("head", "wrist"),
+        base_frame="base",
+        ee_frames={"arm": "tool"},
+        grace_ns=50 * MS,
+        min_views=1,
+        depth_cameras=("head",),
+    )
+    for camera, parent in (("head", "base"), ("wrist", "tool")):
+        window.add_model(camera, CameraModel(width_px=6, height_px=4, K=np.diag([5.0, 5.0, 1.0])))
+        window.add_mount(mount(camera, parent))
+    window.add_robot_state(state(0))
+    window.add_robot_state(state(1000))
+    return window
+
+
+def show(window: ObservationWindow, stamp_ms: float, depth_of: tuple[str, ...] = (), size=(4, 6)) -> None:
+    for camera in ("head", "wrist"):
+        window.add_image(image(camera, stamp_ms))
+    for camera in depth_of:
+        window.add_depth(camera, int(stamp_ms * MS), np.full(size, stamp_ms, np.float32))
+
+
+def test_depth_joins_the_image_with_its_stamp_and_that_of_other_cameras_is_left_out():
+    window = depth_window()
+    show(window, 100, depth_of=("head", "wrist"))
+    head, wrist = window.take("go").views
+    np.testing.assert_array_equal(head.depth_m, np.full((4, 6), 100, np.float32))
+    assert wrist.depth_m is None
+
+
+def test_a_camera_that_never_gave_depth_is_not_waited_for():
+    window = depth_window()
+    show(window, 100)
+    assert window.take("go").views[0].depth_m is None
+    assert window.counters.views_without_depth == 0
+
+
+def test_late_depth_is_waited_for_and_when_it_does_not_come_the_view_has_none_and_is_counted():
+    window = depth_window()
+    show(window, 100, depth_of=("head",))
+    assert window.take("go") is not None
+    show(window, 133)
+    assert window.take("go") is None
+    window.add_depth("head", 133 * MS, np.ones((4, 6), np.float32))
+    assert window.take("go").views[0].depth_m is not None
+    show(window, 166)
+    show(window, 233)
+    observation = window.take("go")
+    assert observation.stamp_ns == 166 * MS and observation.views[0].depth_m is None
+    assert window.counters.views_without_depth == 1
+
+
+def test_depth_that_is_not_aligned_to_its_image_is_refused():
+    window = depth_window()
+    show(window, 100, depth_of=("head",), size=(2, 3))
+    with pytest.raises(ShapeError, match="depth of camera 'head' is 3x2 px and its image 6x4 px"):
+        window.take("go")

@@ -3,6 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,11 +25,13 @@ from vla3d_ros.camera.rig import CameraSpec
 from vla3d_ros.camera.source import CameraSources, SourceHealth
 from vla3d_ros.camera.view_exchange import ViewExchange
 from vla3d_ros.datatypes import ActionChunk, ArmChunk, CameraImage, CameraModel, Observation, RobotState
+from vla3d_ros.evaluation.referring import referring_prompt
 from vla3d_ros.geometry import Transform
 from vla3d_ros.policy import node as policy_module
 from vla3d_ros.policy.backend import PolicyDescription
 from vla3d_ros.ros import conversions, qos
 from vla3d_ros.ros.camera_topics import depth_from_msg, depth_to_msg
+from vla3d_ros.ros.prompt_topic import prompt_to_msg
 
 pytestmark = pytest.mark.ros
 
@@ -222,8 +225,9 @@ class WatchingBackend:
 
     description = PolicyDescription(name="watching", cameras=tuple(MOUNTS), arms=("arm",), steps=2, dt_ns=33_333_333)
 
-    def __init__(self) -> None:
+    def __init__(self, **needs) -> None:
         self.seen: dict[int, Observation] = {}
+        self.description = replace(self.description, **needs)
 
     def reset(self, instruction: str) -> None: ...
 
@@ -235,23 +239,21 @@ class WatchingBackend:
     def close(self) -> None: ...
 
 
-def test_arrays_and_messages_give_the_policy_the_same_observations(ros, monkeypatch):
-    over_dds, in_process = WatchingBackend(), WatchingBackend()
-    backends = iter((over_dds, in_process))
-    monkeypatch.setattr(policy_module, "load_backend", lambda kind, config: next(backends))
-    exchange = ViewExchange()
-    ros.bring_up(policy_module.PolicyNode())
-    ros.bring_up(policy_module.PolicyNode(exchange))
-    ros.camera(exchange)
-    joints = ros.ear.create_publisher(JointState, "joint_states", qos.SENSOR)
-    ee = ros.ear.create_publisher(MultiDOFJointState, "ee_state", qos.EVENT)
-    instruction = ros.ear.create_publisher(String, "instruction", qos.LATCHED)
-    instruction.publish(String(data="look"))
+class Robot:
+    """Publishes the states of an arm that swings, and instructions."""
 
-    def move() -> None:
+    def __init__(self, ear) -> None:
+        self._joints = ear.create_publisher(JointState, "joint_states", qos.SENSOR)
+        self._ee = ear.create_publisher(MultiDOFJointState, "ee_state", qos.EVENT)
+        self._instruction = ear.create_publisher(String, "instruction", qos.LATCHED)
+
+    def instruct(self, instruction: str) -> None:
+        self._instruction.publish(String(data=instruction))
+
+    def move(self) -> None:
         now_ns = time.time_ns()
         q = np.array([np.sin(now_ns / 1e9)])
-        joints.publish(conversions.joint_state_to_msg(["joint1"], q, np.zeros(1), np.zeros(1), now_ns))
+        self._joints.publish(conversions.joint_state_to_msg(["joint1"], q, np.zeros(1), np.zeros(1), now_ns))
         T_base_ee = Transform.from_rotation(np.eye(3), (float(q[0]), 0, 0.5))
         state = RobotState(
             arm="arm",
@@ -262,11 +264,82 @@ def test_arrays_and_messages_give_the_policy_the_same_observations(ros, monkeypa
             T_base_ee=T_base_ee,
             gripper_opening=0.5,
         )
-        ee.publish(conversions.ee_state_to_msg([state], "base", {"arm": 0.08}))
+        self._ee.publish(conversions.ee_state_to_msg([state], "base", {"arm": 0.08}))
 
-    ros.spin(lambda: len(set(over_dds.seen) & set(in_process.seen)) >= 20, "20 observations seen both ways", move)
+
+def watch_both_ways(ros, monkeypatch, **needs) -> tuple[WatchingBackend, WatchingBackend]:
+    """Show one policy messages and another arrays of the same process, until they have seen 20 observations alike."""
+    over_dds, in_process = WatchingBackend(**needs), WatchingBackend(**needs)
+    backends = iter((over_dds, in_process))
+    monkeypatch.setattr(policy_module, "load_backend", lambda kind, config: next(backends))
+    exchange = ViewExchange()
+    ros.bring_up(policy_module.PolicyNode())
+    ros.bring_up(policy_module.PolicyNode(exchange))
+    ros.camera(exchange)
+    robot = Robot(ros.ear)
+    robot.instruct("look")
+    ros.spin(lambda: len(set(over_dds.seen) & set(in_process.seen)) >= 20, "20 observations seen both ways", robot.move)
+    return over_dds, in_process
+
+
+def test_arrays_and_messages_give_the_policy_the_same_observations(ros, monkeypatch):
+    over_dds, in_process = watch_both_ways(ros, monkeypatch)
     for stamp_ns in set(over_dds.seen) & set(in_process.seen):
         assert_same(over_dds.seen[stamp_ns], in_process.seen[stamp_ns])
+
+
+def test_a_policy_that_looks_at_depth_gets_it_both_ways_where_a_camera_gives_any(ros, monkeypatch):
+    for backend in watch_both_ways(ros, monkeypatch, depth_cameras=tuple(MOUNTS)):
+        later = list(backend.seen.values())[5:]
+        with_depth = [view for seen in later for view in seen.views if view.depth_m is not None]
+        assert {view.camera for view in with_depth} == {"head"}, "the wrist camera gives none, and none is made up"
+        heads = [view for seen in later for view in seen.views if view.camera == "head"]
+        assert len(with_depth) >= 0.8 * len(heads)
+        for view in with_depth:
+            assert view.depth_m.shape == (HEIGHT, WIDTH)
+            np.testing.assert_allclose(view.depth_m, 0.5, atol=5e-4)
+
+
+def test_a_prompt_goes_with_the_instruction_that_speaks_of_its_mask_and_with_no_other(ros, monkeypatch):
+    backend = WatchingBackend()
+    monkeypatch.setattr(policy_module, "load_backend", lambda kind, config: backend)
+    node = ros.bring_up(policy_module.PolicyNode())
+    ros.camera()
+    robot = Robot(ros.ear)
+    publisher = ros.ear.create_publisher(Image, "policy/prompt", qos.LATCHED)
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[10:20, 30:40] = True
+    drawn = referring_prompt("wrist", np.full((HEIGHT, WIDTH, 3), 90, np.uint8), mask, "green")
+
+    def seen_with(words: str) -> list[Observation]:
+        return [seen for seen in backend.seen.values() if seen.instruction == words]
+
+    robot.instruct("take the object with the green-colored mask")
+    ros.spin(lambda: "green mask" in node.diagnose()[1], "the refusal", robot.move)
+    assert not node.diagnose()[0] and "policy/prompt" in node.diagnose()[1] and not backend.seen
+    publisher.publish(prompt_to_msg(drawn, "wrist_optical", 1))
+    ros.spin(lambda: len(backend.seen) >= 3, "observations with the prompt", robot.move)
+    for seen in backend.seen.values():
+        assert (seen.prompt.camera, seen.prompt.colour) == ("wrist", "green")
+        np.testing.assert_array_equal(seen.prompt.rgb, drawn.rgb)
+    robot.instruct("take the mug")
+    ros.spin(lambda: len(seen_with("take the mug")) >= 3, "observations of the next task", robot.move)
+    assert all(seen.prompt is None for seen in seen_with("take the mug"))
+    count = len(backend.seen)
+    robot.instruct("now the object with the green-colored mask")
+    ros.spin(lambda: "green mask" in node.diagnose()[1], "the refusal of a prompt that was used before", robot.move)
+    assert not seen_with("now the object with the green-colored mask") and len(backend.seen) <= count + 3
+
+
+def test_a_policy_that_needs_a_prompt_is_shown_nothing_without_one_and_says_so(ros, monkeypatch):
+    backend = WatchingBackend(requires_prompt=True)
+    monkeypatch.setattr(policy_module, "load_backend", lambda kind, config: backend)
+    node = ros.bring_up(policy_module.PolicyNode())
+    ros.camera()
+    robot = Robot(ros.ear)
+    robot.instruct("take the mug")
+    ros.spin(lambda: "needs a prompt picture" in node.diagnose()[1], "the refusal", robot.move)
+    assert not node.diagnose()[0] and not backend.seen
 
 
 def assert_same(one: Observation, other: Observation) -> None:

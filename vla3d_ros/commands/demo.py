@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vla3d_ros.commands.graph import running_graph
-from vla3d_ros.commands.policy_choice import policy_overrides, require_policy_fits
+from vla3d_ros.commands.policy_choice import policy_overrides, require_no_prompt, require_policy_fits
 from vla3d_ros.deployment import Deployment, load_deployment
 from vla3d_ros.evaluation.live_trials import LiveStatus, LiveTrial, run_live_trial
 from vla3d_ros.evaluation.protocol import TrialProtocol, load_protocol
@@ -35,6 +35,7 @@ def demo(options: argparse.Namespace, run_dir: Path, console: Console) -> int:
     overrides |= policy_overrides(options.policy, config_dir())
     deployment = load_deployment(protocol.deployment, config_dir(), overrides)
     require_policy_fits(deployment)
+    require_no_prompt(deployment)
     console.print(f"[bold]{deployment.name}[/] · {deployment.description}")
     trials: list[LiveTrial] = []
     try:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from vla3d_ros.camera.rig import load_rig
+from vla3d_ros.commands.console_process import ConsoleProcess
 from vla3d_ros.commands.evaluate_policies import StudyPolicy, deploy
 from vla3d_ros.commands.evaluate_study import record_line, trial_progress, wall_time
 from vla3d_ros.commands.evaluate_terminal import TerminalOperator
 from vla3d_ros.commands.graph import running_graph
 from vla3d_ros.errors import ConfigError
+from vla3d_ros.evaluation.desk import TrialDesk
 from vla3d_ros.evaluation.live_study import LiveStudy
 from vla3d_ros.evaluation.live_trials import LiveStatus
+from vla3d_ros.evaluation.operator import Operator
 from vla3d_ros.evaluation.plan import PlannedTrial
 from vla3d_ros.evaluation.referees import OperatorReferee, Referee, TwinReferee
 from vla3d_ros.evaluation.start_image import StartImages
@@ -24,6 +28,9 @@ from vla3d_ros.evaluation.trial_record import TrialRecord
 from vla3d_ros.resources import config_dir
 from vla3d_ros.supervisor import Supervisor
 from vla3d_ros.twin.scene import SceneConfig
+
+if TYPE_CHECKING:
+    from vla3d_ros.evaluation.node import TrialRunner
 
 
 class PolicySwitch:
@@ -66,8 +73,18 @@ def run_live(
     console: Console,
     *,
     is_live: bool,
+    page: Mapping[str, Any] | None = None,
 ) -> None:
     """Run what is left of a run in the graph of a deployment.
+
+    Args:
+        run: Its plan and journal.
+        deployment: Where it takes place.
+        choices: Label -> policy.
+        scene: Of the twin, which then judges by itself; None if a person does.
+        console: The terminal.
+        is_live: Let a robot of metal move.
+        page: Where the operator's console is served; None without one.
 
     Raises:
         TrialError: If the graph ended; the run can be resumed.
@@ -79,26 +96,43 @@ def run_live(
     start = switch.begin_with(first.policy)
     if run.study.world is World.REAL and start.parameters.get("adapter", {}).get("dry_run"):
         raise ConfigError(f"deployment '{start.name}' is a dry run: nothing would move; add --live to run trials")
-    with running_graph(start, run.folder / "logs", is_private=run.study.world is World.TWIN) as supervisor:
+    with contextlib.ExitStack() as stack:
+        private = running_graph(start, run.folder / "logs", is_private=run.study.world is World.TWIN)
+        supervisor = stack.enter_context(private)
         from vla3d_ros.evaluation.node import TrialRunner  # needs rclpy
 
         runner = TrialRunner(start.namespace, supervisor.dead_processes)
-        try:
-            console.print("bringing up")
-            runner.bring_up(start.node_names, lambda node: None)
-            referee: Referee
-            if scene is not None:
-                referee = TwinReferee(run.study, scene)
-                runner.on_moment = referee.look
-            else:
-                camera = load_rig(start.rig_file).cameras[0].name
-                starts = StartImages(run.folder, lambda: runner.snapshot(camera))
-                operator = TerminalOperator(console, run.folder, starts)
-                referee = OperatorReferee(run.study, operator, len(run.plan.trials))
-            study = LiveStudy(run, referee, wall_time, lambda label: switch.use(label, supervisor))
-            _watched(study, run, console, is_quiet=scene is None)(runner)
-        finally:
-            runner.close()
+        stack.callback(runner.close)
+        console.print("bringing up")
+        runner.bring_up(start.node_names, lambda node: None)
+        referee: Referee
+        if scene is not None:
+            referee = TwinReferee(run.study, scene)
+            runner.on_moment = referee.look
+        else:
+            camera = load_rig(start.rig_file).cameras[0].name
+            starts = StartImages(run.folder, lambda: runner.snapshot(camera))
+            is_terminal = page is None
+            operator = (
+                TerminalOperator(console, run.folder, starts, camera=camera)
+                if is_terminal
+                else _desk(runner, starts, stack)
+            )
+            referee = OperatorReferee(run.study, operator, len(run.plan.trials))
+        if page is not None:
+            own = stack.enter_context(ConsoleProcess(start, page, run.folder / "logs", console.print))
+            console.print(f"page on [bold]{own.address}[/]")
+        study = LiveStudy(run, referee, wall_time, lambda label: switch.use(label, supervisor), prompts=runner)
+        _watched(study, run, console, is_quiet=scene is None)(runner)
+
+
+def _desk(runner: TrialRunner, starts: StartImages, stack: contextlib.ExitStack) -> Operator:
+    """Return the desk at which a person sits who looks at the console's page."""
+    from vla3d_ros.ros.desk_link import DeskHost  # needs rclpy
+
+    desk = TrialDesk(runner.check_alive)
+    stack.callback(DeskHost(runner.node, desk, starts).close)
+    return desk
 
 
 def _watched(study: LiveStudy, run: StudyRun, console: Console, *, is_quiet: bool) -> Callable[[Any], None]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vla3d_ros.commands.policy_choice import policy_overrides, require_policy_fits
+from vla3d_ros.commands.policy_choice import policy_overrides, prompt_use, require_policy_fits
 from vla3d_ros.deployment import Deployment, load_deployment
 from vla3d_ros.errors import ConfigError, Vla3dError, join_problems
-from vla3d_ros.evaluation.study import Study
+from vla3d_ros.evaluation.study import MASK, Study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +42,30 @@ def choose_policies(names: Sequence[str], study: Study, config_dir: Path) -> dic
     if problems:
         raise ConfigError(join_problems("--policies", problems))
     return found
+
+
+def check_prompts(study: Study, choices: Mapping[str, StudyPolicy], deployment: str, config_dir: Path) -> None:
+    """Make sure that policies and protocol agree on whether targets are marked by masks.
+
+    Args:
+        study: The protocol.
+        choices: The policies by name.
+        deployment: Its name; whose own policy is meant where a policy changes nothing.
+        config_dir: The directory `config`.
+
+    Raises:
+        ConfigError: Lists the policies that would not see the mask, or would miss it.
+    """
+    is_marked = study.prompt == MASK
+    problems = []
+    for name, policy in choices.items():
+        use = prompt_use(load_deployment(deployment, config_dir, policy.overrides).parameters.get("policy", {}))
+        if is_marked and use == "unused":
+            problems.append(f"policy '{name}' looks at no prompt picture, and the protocol speaks of masks only")
+        if not is_marked and use == "required":
+            problems.append(f"policy '{name}' needs a prompt picture; the protocol marks no targets ('prompt: mask')")
+    if problems:
+        raise ConfigError(join_problems(f"protocol '{study.name}'", problems))
 
 
 def deploy(deployment: str, policy: StudyPolicy, config_dir: Path, bags: Path, *, is_live: bool = False) -> Deployment:

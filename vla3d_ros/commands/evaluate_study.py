@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from vla3d_ros.commands.evaluate import trial_setup
-from vla3d_ros.commands.evaluate_policies import StudyPolicy, choose_policies, deploy
+from vla3d_ros.commands.evaluate_policies import StudyPolicy, check_prompts, choose_policies, deploy
 from vla3d_ros.commands.evaluate_report import report
 from vla3d_ros.errors import ConfigError
 from vla3d_ros.evaluation.fast_study import run_fast_study
 from vla3d_ros.evaluation.plan import PlannedTrial, SeedSource
-from vla3d_ros.evaluation.study import Study, World
+from vla3d_ros.evaluation.study import MASK, Study, World
 from vla3d_ros.evaluation.study_reader import load_study, parse_study
 from vla3d_ros.evaluation.study_run import PROTOCOL, RunOrder, StudyData, StudyRun, begin_run, resume_run
 from vla3d_ros.evaluation.trial_record import TrialRecord
@@ -40,6 +40,8 @@ def evaluate_study(name: str, options: argparse.Namespace, run_dir: Path, consol
         raise ConfigError(f"protocol '{study.name}' names no deployment; say which robot: --deployment NAME")
     if study.world is World.REAL and (options.twin or options.fast):
         raise ConfigError(f"protocol '{study.name}' is for a real robot; --twin and --fast need one with 'world: twin'")
+    if study.prompt == MASK and options.fast:
+        raise ConfigError(f"protocol '{study.name}' marks targets in a live picture; leave --fast out")
     runs = [run_dir] if not (options.twin and options.fast) else [run_dir, run_dir / FAST]
     for folder in runs:
         is_fast = options.fast and folder == runs[-1]
@@ -69,9 +71,11 @@ def _run(
         if is_fast:
             _run_fast(run, deployment, labelled, options, console)
         else:
+            from vla3d_ros.commands.console_process import page_options
             from vla3d_ros.commands.evaluate_live import run_live
 
-            run_live(run, deployment, labelled, scene, console, is_live=options.live)
+            page = page_options(options)
+            run_live(run, deployment, labelled, scene, console, is_live=options.live, page=page)
 
 
 def _open_run(
@@ -80,7 +84,8 @@ def _open_run(
     if options.resume and (folder / "journal.jsonl").exists():
         return resume_run(folder, lambda data: _check_same(data, study, mode, options))
     policies = tuple(entry.strip() for entry in (options.policies or "").split(",") if entry.strip())
-    choose_policies(policies, study, config_dir())
+    choices = choose_policies(policies, study, config_dir())
+    check_prompts(study, choices, options.deployment or study.deployment, config_dir())
     path = Path(name) if name.endswith((".yaml", ".yml")) else config_dir() / "trials" / f"{name}.yaml"
     order = RunOrder(
         protocol=path.read_text(encoding="utf-8"),

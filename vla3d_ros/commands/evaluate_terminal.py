@@ -12,11 +12,12 @@ from rich.console import Console
 from rich.table import Table
 
 from vla3d_ros.evaluation.live_trials import LiveStatus
-from vla3d_ros.evaluation.operator import EndedTrial, Judgement, OperatorLeftError, SetUp, TrialView
+from vla3d_ros.evaluation.operator import EndedTrial, Judgement, OperatorLeftError, SetUp, TargetBox, TrialView
 from vla3d_ros.evaluation.placement_figure import placement_png
 from vla3d_ros.evaluation.start_image import StartImages
 from vla3d_ros.evaluation.study import FailureKind
 
+_BOX = ("x_px", "y_px", "width_px", "height_px")
 _FAILURES = {str(number): kind for number, kind in enumerate(FailureKind, start=1)}
 
 
@@ -30,6 +31,8 @@ class TerminalOperator:
         starts: StartImages | None = None,
         stdin: TextIO = sys.stdin,
         has_input: Callable[[TextIO], bool] | None = None,
+        *,
+        camera: str = "",
     ) -> None:
         """Open the terminal.
 
@@ -39,7 +42,9 @@ class TerminalOperator:
             starts: Compares the scene with its reference image; None without a camera.
             stdin: Where answers come from.
             has_input: Whether a line can be read without waiting.
+            camera: In whose picture targets are marked.
         """
+        self._camera = camera
         self._console, self._folder, self._starts, self._stdin = console, folder, starts, stdin
         self._has_input = has_input or (lambda stream: bool(select.select([stream], [], [], 0.0)[0]))
 
@@ -106,11 +111,20 @@ class TerminalOperator:
             self._console.print(f"[bold red]the camera has moved by {match.shift_px:.1f} px[/]: check the rig")
 
     def _ready(self, view: TrialView) -> SetUp:
+        target = self._target_box() if view.needs_target_box else None
         if self._starts is None:
-            return SetUp()
+            return SetUp(target=target)
         found = self._starts.compare(view.condition)
         image = self._starts.keep(view.condition, view.number, view.attempt)
-        return SetUp(placement_score=found[0].score if found else None, start_image=image)
+        return SetUp(placement_score=found[0].score if found else None, start_image=image, target=target)
+
+    def _target_box(self) -> TargetBox:
+        """Ask where the target is, until four numbers were given."""
+        while True:
+            answer = self._ask(f"box around the target in camera '{self._camera}': x y width height, pixels").split()
+            if len(answer) == len(_BOX) and all(word.isdigit() for word in answer):
+                return TargetBox(camera=self._camera, **dict(zip(_BOX, map(int, answer), strict=True)))
+            self._console.print(f"'{' '.join(answer)}': expected four whole numbers, e.g. 310 220 60 45", markup=False)
 
     # ---------------------------------------------------------------------------------------- questions
 

@@ -46,6 +46,9 @@ def _add_protocol_options(verb: argparse.ArgumentParser) -> None:
     group.add_argument("--fast", action="store_true", help="without ROS, faster than real time; with --twin: both")
     group.add_argument("--resume", action="store_true", help="go on with the run in --out at the trial where it ended")
     group.add_argument("--live", action="store_true", help="let a robot of metal move")
+    group.add_argument("--console", action="store_true", help="the operator sits at a page, not at this terminal")
+    group.add_argument("--port", type=int, default=8080, help="of that page; 0: a free one; default: %(default)s")
+    group.add_argument("--host", default="127.0.0.1", help="address of that page; other than loopback needs a token")
 
 
 def _add_batch_options(verb: argparse.ArgumentParser) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ from vla3d_ros.commands.policy_check import require_fit, settings_of
 from vla3d_ros.deployment import Deployment
 from vla3d_ros.errors import ConfigError
 from vla3d_ros.policy.loading import backend_kind
+from vla3d_ros.policy.package import find_package, load_package
+from vla3d_ros.resources import share_dir
 
 DEPLOYMENTS_OWN = "scripted"
 
@@ -28,6 +31,32 @@ def policy_overrides(name: str | None, config_dir: Path) -> dict[str, dict[str, 
     return {
         "policy": {"backend": backend_kind(config_dir / "policies" / f"{name}.yaml"), "backend_config": name},
     }
+
+
+def prompt_use(policy: Mapping[str, Any]) -> str:
+    """Return what a policy makes of a prompt picture: `unused`, `optional` or `required`.
+
+    Args:
+        policy: Parameters of the node `policy`, with the path of its settings.
+    """
+    if policy.get("backend") != "package":
+        return "unused"
+    settings = settings_of(Path(policy["backend_config"]))
+    manifest = load_package(find_package(settings.package, share_dir() / "models")).manifest
+    return "required" if manifest.requires_prompt else "optional" if manifest.uses_prompt else "unused"
+
+
+def require_no_prompt(deployment: Deployment) -> None:
+    """Make sure that a policy can do without a prompt picture, where nobody would mark one.
+
+    Raises:
+        ConfigError: If it can not.
+    """
+    if prompt_use(deployment.parameters.get("policy", {})) == "required":
+        raise ConfigError(
+            "this policy needs a picture with the target's mask on it, and nobody marks one here: run a protocol with "
+            "'prompt: mask' (vla3d evaluate), or 'vla3d up' and publish it on 'policy/prompt'"
+        )
 
 
 def require_policy_fits(deployment: Deployment) -> None:

@@ -66,10 +66,14 @@ class TrialDesk:
         """Say that the scene is ready.
 
         Raises:
-            ConfigError: If no scene is being set up; a button that was pressed twice changes nothing.
+            ConfigError: If no scene is being set up; a button that was pressed twice changes nothing. Or if the trial
+                is prompted by a mask, and nobody has drawn a box around its target.
         """
         with self._changed:
             self._expect(DeskPhase.SET_UP)
+            view = self._state.view
+            if view is not None and view.needs_target_box and (set_up is None or set_up.target is None):
+                raise ConfigError("this trial is prompted by a mask: draw a box around the target, then confirm")
             self._set_up = set_up or SetUp()
             self._changed.notify_all()
 

@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from vla3d_ros.errors import ConfigError, InstructionError, ShapeError
 from vla3d_ros.evaluation.live_trials import LiveSession, LiveStatus, TrialError, run_live_trial
 from vla3d_ros.evaluation.plan import PlannedTrial
+from vla3d_ros.evaluation.prompting import PromptSession, show_target
 from vla3d_ros.evaluation.referees import Referee, spoiled_record
 from vla3d_ros.evaluation.statistics import percentile
+from vla3d_ros.evaluation.study import MASK
 from vla3d_ros.evaluation.study_run import StudyRun
 from vla3d_ros.evaluation.trial_record import TrialRecord
 
@@ -18,7 +21,13 @@ class LiveStudy:
     """Runs what is left of a run through one live session."""
 
     def __init__(
-        self, run: StudyRun, referee: Referee, clock: Callable[[], str], use_policy: Callable[[str], None]
+        self,
+        run: StudyRun,
+        referee: Referee,
+        clock: Callable[[], str],
+        use_policy: Callable[[str], None],
+        *,
+        prompts: PromptSession | None = None,
     ) -> None:
         """Take what trials need.
 
@@ -27,7 +36,14 @@ class LiveStudy:
             referee: Who judges.
             clock: Returns the wall time as text.
             use_policy: Puts the policy with this label in charge, and returns when it is ready.
+            prompts: Carries marked pictures to the policy; needed if the protocol says `prompt: mask`.
+
+        Raises:
+            ConfigError: If the protocol marks targets and nothing carries that.
         """
+        if run.study.prompt == MASK and prompts is None:
+            raise ConfigError(f"protocol '{run.study.name}' marks targets by masks; these trials have no way to")
+        self._prompts = prompts
         self._run, self._referee, self._clock, self._use_policy = run, referee, clock, use_policy
         self.on_trial: Callable[[PlannedTrial], None] = lambda trial: None
         """Called before every attempt."""
@@ -62,6 +78,7 @@ class LiveStudy:
                 seed=trial.condition.seed,
                 timeout_s=self._run.study.task(trial.condition.task).timeout_s,
                 on_status=lambda instruction, status, sim_s: self.on_status(trial, instruction, status, sim_s),
+                prepare=lambda instruction: self._marked(trial, instruction),
             )
         except TrialError as error:
             return spoiled_record(trial, attempt, str(error), self._clock(), self._run.study.world.value)
@@ -74,6 +91,17 @@ class LiveStudy:
             skew_p99_ms=percentile(live.measured.skews_ms, 99),
             verdicts=live.measured.verdicts,
         )
+
+    def _marked(self, trial: PlannedTrial, instruction: str) -> str:
+        """Show the policy the marked target if the protocol says so; return what it is told."""
+        if self._run.study.prompt != MASK or self._prompts is None:
+            return instruction
+        try:
+            found, rgb = self._referee.mark(self._prompts)
+            target, seed = self._referee.target(trial), trial.condition.seed
+            return show_target(self._prompts, found, rgb, instruction=instruction, target=target, seed=seed)
+        except (ConfigError, ShapeError, InstructionError) as error:
+            raise TrialError(f"the target could not be marked: {error}") from error
 
 
 def _relative(path: Path, folder: Path) -> str:

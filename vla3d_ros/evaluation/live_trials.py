@@ -111,6 +111,7 @@ def run_live_trial(
     seed: int,
     timeout_s: float,
     on_status: Callable[[str, LiveStatus, float], None] = lambda instruction, status, sim_s: None,
+    prepare: Callable[[str], str] = lambda instruction: instruction,
 ) -> LiveTrial:
     """Run one trial and return its outcome, with the arm disarmed and the bag closed whatever happens.
 
@@ -120,6 +121,7 @@ def run_live_trial(
         seed: Seed of the scene.
         timeout_s: Longest trial on the ROS clock; longer is a failure.
         on_status: Called some twenty times a second with instruction, status and seconds since the start.
+        prepare: Called with the instruction when the scene is set; returns what the policy is told instead.
 
     Raises:
         TrialError: If the graph refuses or falls silent.
@@ -127,6 +129,7 @@ def run_live_trial(
     go_home(session)
     instruction = session.place(seed)
     _let_pass(session, _SETTLE_S)  # images of the last scene are still on their way
+    instruction = prepare(instruction)
     bag = session.start_recording()
     try:
         _let_pass(session, _SETTLE_S)  # what the policy sees first must lie inside the recording, to be replayed

@@ -22,11 +22,13 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from vla3d_ros.datatypes import Rgb
+from vla3d_ros.datatypes import ReferringPrompt, Rgb
 from vla3d_ros.evaluation.live_trials import LiveMeasurements, LiveStatus, TrialError
 from vla3d_ros.evaluation.milestones import Moment
+from vla3d_ros.evaluation.prompting import TargetMask
 from vla3d_ros.ros import conversions, qos, twin_conversions
 from vla3d_ros.ros.bring_up import BringUp
+from vla3d_ros.ros.prompt_link import PromptLink
 
 _SERVICE_TIMEOUT_S = 15.0
 _IMAGE_TIMEOUT_S = 3.0
@@ -77,6 +79,11 @@ class TrialRunner:
         self._executor.add_node(self._node)
         self._thread.start()
 
+    @property
+    def node(self) -> Node:
+        """The node in the graph, for who else has to say or hear something there."""
+        return self._node
+
     def close(self) -> None:
         """Leave the graph, and shut ROS down if this started it."""
         self._is_closing.set()
@@ -103,6 +110,7 @@ class TrialRunner:
         node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
         node.create_subscription(MultiDOFJointState, "ee_state", self._on_ee_state, qos.SENSOR)
         node.create_subscription(MarkerArray, "/twin/truth", self._on_truth, qos.EVENT)
+        self._prompts = PromptLink(node)
 
     def _on_judge(self, msg: DiagnosticStatus) -> None:
         values = _values(msg)
@@ -194,17 +202,27 @@ class TrialRunner:
         Raises:
             TrialError: If none comes.
         """
-        images: Queue[Rgb] = Queue()
+        images: Queue[Image] = Queue()
         topic = f"camera/{camera}/image_raw"
-        subscription = self._node.create_subscription(
-            Image, topic, lambda msg: images.put(conversions.image_from_msg(camera, msg, self._now_ns).rgb), qos.SENSOR
-        )
+        subscription = self._node.create_subscription(Image, topic, images.put, qos.SENSOR)
         try:
-            return images.get(timeout=_IMAGE_TIMEOUT_S)
+            msg = images.get(timeout=_IMAGE_TIMEOUT_S)
+            self._prompts.note(camera, msg)
+            return conversions.image_from_msg(camera, msg, self._now_ns).rgb
         except Empty as error:
             raise TrialError(f"no image on '{topic}' within {_IMAGE_TIMEOUT_S:g} s; is the camera running?") from error
         finally:
-            self._node.destroy_subscription(subscription)
+            self._executor.create_task(self._node.destroy_subscription, subscription)  # not while it is waited for
+
+    # ----------------------------------------------------------------------------------- PromptSession
+
+    def target_mask(self) -> TargetMask:
+        """Return where the twin sees the trial's target."""
+        return self._prompts.target_mask(lambda: self._trigger("/twin/show_target"))
+
+    def prompt(self, prompt: ReferringPrompt) -> None:
+        """Show the policy what the next instruction speaks of, drawn on the last `snapshot` of its camera."""
+        self._prompts.publish(prompt)
 
     def measured(self) -> LiveMeasurements:
         """Return what the graph has reported since the recording was started."""

@@ -22,7 +22,7 @@ class TrialView:
 
     `condition` numbers the scene, which
     other policies meet, too; `changes` is what to change around the robot before it, `environment` what it has to be
-    like then.
+    like then. `needs_target_box`: the set-up has to say where the target is seen.
     """
 
     number: int
@@ -41,14 +41,30 @@ class TrialView:
     environment: Mapping[str, str]
     changes: Mapping[str, str]
     picture: PlacementPicture
+    needs_target_box: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TargetBox:
+    """A box that somebody drew around the target in a camera's picture: upper left corner and size, pixels."""
+
+    camera: str
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SetUp:
-    """The scene is ready. Score and image (path relative to the run) are there if a camera compared it."""
+    """The scene is ready. Score and image (path relative to the run) are there if a camera compared it.
+
+    `target` is there if the trial's view asked for it.
+    """
 
     placement_score: float | None = None
     start_image: str | None = None
+    target: TargetBox | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

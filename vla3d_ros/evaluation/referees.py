@@ -6,12 +6,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from vla3d_ros.datatypes import Rgb
+from vla3d_ros.errors import ConfigError
 from vla3d_ros.evaluation.live_trials import LiveMeasurements, LiveSession, LiveStatus, LiveTrial
 from vla3d_ros.evaluation.milestones import MilestoneWatch, Moment
 from vla3d_ros.evaluation.operator import EndedTrial, Operator, SetUp, TrialView
 from vla3d_ros.evaluation.placement import draw_placement
 from vla3d_ros.evaluation.plan import PlannedTrial
-from vla3d_ros.evaluation.study import FailureKind, Study
+from vla3d_ros.evaluation.prompting import PromptSession, TargetMask, target_in_box
+from vla3d_ros.evaluation.study import MASK, FailureKind, Study
 from vla3d_ros.evaluation.trial_record import TrialRecord
 from vla3d_ros.evaluation.twin_scenes import twin_scene
 from vla3d_ros.twin.scene import SceneConfig
@@ -24,6 +27,14 @@ class Referee(Protocol):
 
     def session_for(self, trial: PlannedTrial, attempt: int, session: LiveSession) -> LiveSession:
         """Return the session through which this attempt is run."""
+        ...
+
+    def target(self, trial: PlannedTrial) -> str:
+        """Return what the instruction calls the target."""
+        ...
+
+    def mark(self, session: PromptSession) -> tuple[TargetMask, Rgb]:
+        """Return where the target of the scene that was just set is, and the picture it is marked in."""
         ...
 
     def rule(self, trial: PlannedTrial, attempt: int, live: LiveTrial, ended_at: str) -> TrialRecord:
@@ -48,6 +59,15 @@ class TwinReferee:
         scene = twin_scene(self._scene, trial.condition.seed)
         self._watch = MilestoneWatch(self._scene, scene.cube, scene.pad)
         return session
+
+    def target(self, trial: PlannedTrial) -> str:
+        """Return what the scene calls the cube."""
+        return f"{twin_scene(self._scene, trial.condition.seed).cube} cube"
+
+    def mark(self, session: PromptSession) -> tuple[TargetMask, Rgb]:
+        """Return the mask that the twin knows; everything is at rest, so the next picture fits it."""
+        found = session.target_mask()
+        return found, session.snapshot(found.camera)
 
     def rule(self, trial: PlannedTrial, attempt: int, live: LiveTrial, ended_at: str) -> TrialRecord:
         """Return the judge's word, and how far the trial came."""
@@ -87,6 +107,20 @@ class OperatorReferee:
 
     def _keep(self, set_up: SetUp) -> None:
         self._set_up = set_up
+
+    def target(self, trial: PlannedTrial) -> str:
+        """Return the object's name in the protocol."""
+        return trial.condition.object
+
+    def mark(self, session: PromptSession) -> tuple[TargetMask, Rgb]:
+        """Return what stands out in the box that the operator drew.
+
+        Raises:
+            ConfigError: If the operator drew none.
+        """
+        if self._set_up.target is None:
+            raise ConfigError("the operator confirmed the scene without a box around the target")
+        return target_in_box(session, self._set_up.target)
 
     def rule(self, trial: PlannedTrial, attempt: int, live: LiveTrial, ended_at: str) -> TrialRecord:
         """Ask the operator."""
@@ -140,6 +174,7 @@ def trial_view(study: Study, trial: PlannedTrial, attempt: int, total: int) -> T
         environment=condition.environment,
         changes=trial.changes,
         picture=draw_placement(study, condition),
+        needs_target_box=study.prompt == MASK,
     )
 
 

@@ -25,6 +25,7 @@ MASK_COLOURS: dict[str, tuple[int, int, int]] = {
     "magenta": (220, 40, 200),
 }
 _SHARE = 0.5
+_LEAST_TINT = 24.0
 _LEAST_BOX_PX = 4
 _ROUNDS = 5
 
@@ -69,6 +70,35 @@ def referring_prompt(camera: str, rgb: Rgb, mask: Mask, colour: str) -> Referrin
     tinted = (1.0 - _SHARE) * grey + _SHARE * np.array(MASK_COLOURS[colour], dtype=np.float64)
     shown = np.round(np.where(mask[..., None], tinted, grey)).astype(np.uint8)
     return ReferringPrompt(camera=camera, rgb=shown, colour=colour)
+
+
+def mask_colour(rgb: Rgb) -> str:
+    """Return the name of the colour in which a prompt picture is marked; it says so itself, the rest being grey.
+
+    What the mask adds to a pixel's grey is half the colour's distance from grey, whatever the grey was.
+
+    Args:
+        rgb: (H, W, 3) of a `ReferringPrompt`.
+
+    Raises:
+        ConfigError: If nothing is marked, or in none of `MASK_COLOURS`.
+    """
+    pixels = rgb.reshape(-1, 3).astype(np.float64)
+    tints = pixels - pixels.mean(axis=1, keepdims=True)
+    is_marked = np.abs(tints).max(axis=1) > _LEAST_TINT / 2
+    if not is_marked.any():
+        raise ConfigError("the prompt picture is grey all over: nothing is marked; mark the target in it")
+    tint = np.median(tints[is_marked], axis=0) / _SHARE
+    distances = {
+        name: float(np.abs(np.array(colour) - np.mean(colour) - tint).max()) for name, colour in MASK_COLOURS.items()
+    }
+    nearest = min(distances, key=lambda name: distances[name])
+    if distances[nearest] > _LEAST_TINT:
+        raise ConfigError(
+            f"the prompt picture is marked in a colour {np.round(tint).tolist()} away from grey, which is none of "
+            f"{sorted(MASK_COLOURS)}; draw it with one of these, half and half over the grey picture"
+        )
+    return nearest
 
 
 def rewrite_instruction(instruction: str, target: str, colour: str) -> str:

@@ -141,6 +141,10 @@ class TableLayout:
     cell: str
 
 
+MASK = "mask"
+"""`prompt` of a protocol whose targets are marked in the first picture; the others' is "instruction"."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
     """A whole protocol. `open_choices` names what the source leaves open and what was chosen here."""

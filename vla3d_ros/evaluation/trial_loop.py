@@ -7,31 +7,45 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from vla3d_ros.adapter.embodiment import Embodiment, load_embodiment
 from vla3d_ros.adapter.interfaces.arm_speaker import ArmSpeaker
 from vla3d_ros.adapter.interfaces.messages import WireMessage
-from vla3d_ros.camera.rig import CameraRig, load_rig
-from vla3d_ros.datatypes import ActionChunk, CameraImage
+from vla3d_ros.camera.rig import CameraRig, CameraSpec, load_rig
+from vla3d_ros.datatypes import ActionChunk, CameraImage, Observation, Rgb
 from vla3d_ros.errors import PerceptionError
-from vla3d_ros.evaluation.nudge import Nudge, draw_nudge
 from vla3d_ros.evaluation.statistics import percentile
 from vla3d_ros.evaluation.trial import TrialResult
+from vla3d_ros.evaluation.trial_stage import set_stage
 from vla3d_ros.execution import Execution, ExecutionConfig, ExecutionPipeline
 from vla3d_ros.policy.backend import PolicyBackend
 from vla3d_ros.policy.observation_window import ObservationWindow
+from vla3d_ros.twin.depth_renderer import DepthRenderer, depth_cameras
 from vla3d_ros.twin.judge import Judge
-from vla3d_ros.twin.renderer import TwinRenderer
-from vla3d_ros.twin.scene import SceneConfig, load_scene
+from vla3d_ros.twin.renderer import Float, TwinRenderer
+from vla3d_ros.twin.scene import load_scene
 from vla3d_ros.twin.truth import Truth
-from vla3d_ros.twin.world import TwinWorld
+from vla3d_ros.twin.variation import Variation
 
 _NS = 1_000_000_000
 _TICK_HZ = 50.0
+
+
+class Eyes(Protocol):
+    """What makes pictures of a world: a `TwinRenderer`, or what stands in for one."""
+
+    def render(self, render_state: Float) -> dict[str, Rgb]:
+        """Return a picture (H, W, 3) by camera."""
+        ...
+
+    def close(self) -> None:
+        """Free what it holds."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +54,8 @@ class TrialSetup:
 
     policy_factory builds the policy (picklable, for runs in several processes). A chunk is delivered `latency_ms` of
     world time after its observation's stamp. In a share `nudge_share` of the trials the named cube is pushed aside as
-    the arm comes near. `timeout_s` of world time ends a trial earlier than the scene's own timeout.
+    the arm comes near. `timeout_s` of world time ends a trial earlier than the scene's own timeout. `variation` says
+    how the world differs from its files, None = not. `eyes` builds what makes pictures from a model and its cameras.
     """
 
     robot_file: Path
@@ -52,6 +67,8 @@ class TrialSetup:
     nudge_share: float = 0.0
     joint_state_hz: float = 200.0
     timeout_s: float | None = None
+    variation: Variation | None = None
+    eyes: Callable[[Any, Sequence[CameraSpec]], Eyes] = TwinRenderer
 
 
 @dataclass(slots=True)
@@ -93,15 +110,19 @@ class TrialLoop:
         self._setup = setup
         self._embodiment: Embodiment = load_embodiment(setup.robot_file)
         self._rig: CameraRig = load_rig(setup.rig_file)
-        self.scene: SceneConfig = load_scene(setup.scene_file)
-        self.world = TwinWorld(self._embodiment, self._rig, self.scene)
-        self.trial = self.world.place(generator)
-        self._nudge: Nudge | None = None
-        if generator.random() < setup.nudge_share:
-            self._nudge = draw_nudge(self.scene, self.trial, generator)
-        self._renderer = TwinRenderer(self.world.model, self._rig.cameras)
-        self.pipeline = ExecutionPipeline(self._embodiment, setup.execution)
-        self._policy = setup.policy_factory()
+        self.stage = set_stage(
+            self._embodiment, self._rig, load_scene(setup.scene_file), generator,
+            nudge_share=setup.nudge_share, variation=setup.variation,
+        )  # fmt: skip
+        self.scene, self.world, self.trial = self.stage.scene, self.stage.world, self.stage.trial
+        self._nudge = self.stage.nudge
+        self._latency_ns = (setup.latency_ms + self.stage.extra_latency_ms) * 1e6
+        self.eyes = setup.eyes(self.world.model, self.world.rig.cameras)
+        self.pipeline = ExecutionPipeline(self._embodiment, self.stage.bounds(setup.execution))
+        self.policy = setup.policy_factory()
+        wanted = self.policy.description.depth_cameras
+        deep = [spec for spec in depth_cameras(self.world.rig.cameras) if spec.name in wanted]
+        self._depth_eyes = DepthRenderer(self.world.model, deep) if deep else None
         self._window = self._create_window()
         self._judge = Judge(self.scene, self.trial, start_ns=self.world.time_ns)
         self._start_ns = self.world.time_ns
@@ -113,24 +134,28 @@ class TrialLoop:
             name: _Schedule(round(_NS / speaker.tick_hz), self._start_ns) for name, speaker in self._speakers.items()
         }
         self._pending: deque[ActionChunk] = deque()
+        self._under_way: deque[tuple[int, str, WireMessage]] = deque()
         self._tally = _Tally()
         self._failure: str | None = None
         self.on_execution: Callable[[Execution], None] = lambda execution: None
         """Called with everything the pipeline decided, for plots and tests."""
         self.on_chunk: Callable[[ActionChunk], None] = lambda chunk: None
         """Called with every chunk the policy made, for plots and tests."""
+        self.on_observation: Callable[[Observation], None] = lambda observation: None
+        """Called with everything the policy is shown."""
         self.on_truth: Callable[[Truth], None] = lambda truth: None
         """Called with the truth whenever the judge looks at it."""
 
     def _create_window(self) -> ObservationWindow:
         window = ObservationWindow(
-            cameras=self._policy.description.cameras,
+            cameras=self.policy.description.cameras,
             base_frame=self._embodiment.arms[0].base_frame,
             ee_frames={arm.name: arm.ee_frame for arm in self._embodiment.arms},
             grace_ns=_NS // 20,
             min_views=2,
+            depth_cameras=self.policy.description.depth_cameras,
         )
-        for camera in self._rig.cameras:
+        for camera in self.stage.told_rig.cameras:
             window.add_model(camera.name, camera.model)
             window.add_mount(camera.mount)
         return window
@@ -142,15 +167,17 @@ class TrialLoop:
             trial: Number of the trial, for the result.
             seed: Seed of the batch, for the result.
         """
-        self._policy.reset(self.trial.instruction)
+        self.policy.reset(self.trial.instruction)
         self._feel()
         self._carry_out(self.pipeline.arm(self.world.time_ns))
         try:
             while self._judge.ruling is None and self._failure is None:
                 self.advance()
         finally:
-            self._policy.close()
-            self._renderer.close()
+            self.policy.close()
+            self.eyes.close()
+            if self._depth_eyes is not None:
+                self._depth_eyes.close()
         return self._result(trial, seed)
 
     def advance(self) -> None:
@@ -165,7 +192,7 @@ class TrialLoop:
             self._push()
             self._look(now_ns)
         self._think()
-        while self._pending and now_ns >= self._pending[0].stamp_ns + self._setup.latency_ms * 1e6:
+        while self._pending and now_ns >= self._pending[0].stamp_ns + self._latency_ns:
             chunk = self._pending.popleft()
             self._tally.latencies_ms.append((now_ns - chunk.stamp_ns) / 1e6)
             self._carry_out(self.pipeline.on_chunk(chunk, now_ns))
@@ -174,6 +201,7 @@ class TrialLoop:
         for arm, schedule in self._setpoints.items():
             if schedule.is_due(now_ns):
                 self._say(arm, self._speakers[arm].tick(now_ns))
+        self._deliver(now_ns)
 
     def _feel(self) -> None:
         sample = self.world.joint_state()
@@ -182,8 +210,15 @@ class TrialLoop:
             self._speakers[state.arm].notice_opening(state.gripper_opening)
 
     def _see(self, now_ns: int) -> None:
-        for camera, rgb in self._renderer.render(self.world.render_state()).items():
-            self._window.add_image(CameraImage(camera=camera, rgb=rgb, stamp_ns=now_ns, receive_ns=now_ns))
+        state = self.world.render_state()
+        pictures = self.eyes.render(state)
+        depths_m = self._depth_eyes.render(state) if self._depth_eyes is not None else {}
+        for camera, rgb in pictures.items():
+            if camera in self.stage.missing_views:
+                continue
+            depth_m = depths_m.get(camera)
+            image = CameraImage(camera=camera, rgb=rgb, stamp_ns=now_ns, receive_ns=now_ns, depth_m=depth_m)
+            self._window.add_image(image)
 
     def _look(self, now_ns: int) -> None:
         truth = self.world.truth()
@@ -197,9 +232,12 @@ class TrialLoop:
         observation = self._window.take(self.trial.instruction)
         if observation is None:
             return
+        if self.stage.is_state_missing:
+            observation = replace(observation, robot_states=())
+        self.on_observation(observation)
         self._tally.skews_ms.append(observation.skew_ns / 1e6)
         try:
-            chunk = self._policy.infer(observation)
+            chunk = self.policy.infer(observation)
         except PerceptionError as error:
             self._tally.unseen += 1
             self._tally.last_unseen = str(error)
@@ -222,8 +260,15 @@ class TrialLoop:
             self._failure = f"safety stop: {reason.check}: {reason.message}"
 
     def _say(self, arm: str, messages: Sequence[WireMessage]) -> None:
-        """Deliver messages to an arm's driver; a complaint, which would only be in its log, ends the trial."""
-        for message in messages:
+        """Send messages to an arm's driver; they are under way for as long as the stage says."""
+        due_ns = self.world.time_ns + round(self.stage.actuation_ms * 1e6)
+        self._under_way += [(due_ns, arm, message) for message in messages]
+        self._deliver(self.world.time_ns)
+
+    def _deliver(self, now_ns: int) -> None:
+        """Give drivers what has arrived; a complaint, which would only be in its log, ends the trial."""
+        while self._under_way and self._under_way[0][0] <= now_ns:
+            _, arm, message = self._under_way.popleft()
             complaint = self.world.receive(arm, message)
             if complaint is not None:
                 self._failure = f"the driver of arm '{arm}': {complaint}"

@@ -15,6 +15,8 @@ class PolicyDescription:
     """What a policy needs and gives: cameras it looks through, arms it moves, chunk steps and step length.
 
     uses_executed_steps: it wants to be told which steps of its chunks were executed (real-time chunking).
+    depth_cameras: those of its cameras whose depth it looks at where there is any. requires_prompt: it can not do
+    without a picture with the target's mask on it.
     """
 
     name: str
@@ -23,6 +25,8 @@ class PolicyDescription:
     steps: int
     dt_ns: int
     uses_executed_steps: bool = False
+    depth_cameras: tuple[str, ...] = ()
+    requires_prompt: bool = False
 
     def require_arms(self, arms: Sequence[str]) -> None:
         """Make sure that this robot is the one the policy moves.

@@ -54,6 +54,12 @@ class LearnedPolicy:
             steps=steps,
             dt_ns=dt_ns,
             uses_executed_steps=settings.rtc.is_on,
+            depth_cameras=tuple(
+                settings.cameras[view.name]
+                for view in manifest.views
+                if view.name in settings.cameras and view.depth != "unused"
+            ),
+            requires_prompt=manifest.requires_prompt,
         )
 
     @classmethod

@@ -146,6 +146,7 @@ class Manifest:
         actions: The chunk.
         text: The instruction.
         uses_prompt: Whether a first picture with the target's mask is looked at.
+        requires_prompt: Whether the policy can not do without that picture.
         flow_steps: Euler steps the policy is meant to run with.
         seed: Noise.
         rtc: Real-time chunking.
@@ -174,6 +175,7 @@ class Manifest:
     licence: str
     provenance: Mapping[str, str]
     files: tuple[FileEntry, ...] = ()
+    requires_prompt: bool = False
 
     @property
     def chunk_width(self) -> int:

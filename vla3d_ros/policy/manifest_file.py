@@ -43,6 +43,7 @@ def read_manifest(content: Any, problems: list[str]) -> m.Manifest:
         licence=top.text("licence"),
         provenance={str(key): str(value) for key, value in top.mapping("provenance", {}).items()},
         files=tuple(_file(path, reader) for path, reader in top.named_sections("files").items()),
+        requires_prompt=top.flag("requires_prompt", False),
     )
     top.finish()
     problems += _contradictions(manifest)
@@ -177,6 +178,8 @@ def _contradictions(manifest: m.Manifest) -> list[str]:
     if unknown or "fp32" not in manifest.tolerances:
         have = sorted(manifest.tolerances)
         problems.append(f"tolerances are for {have}; expected fp32, and of {list(PRECISIONS)} what else is supported")
+    if manifest.requires_prompt and not manifest.uses_prompt:
+        problems.append("'requires_prompt' is true and 'uses_prompt' is not; a policy that needs a prompt looks at it")
     if not manifest.is_trained and "untrained" not in manifest.title.lower():
         problems.append(f"title '{manifest.title}' of an untrained policy does not say 'untrained'")
     return problems

@@ -6,28 +6,28 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from diagnostic_msgs.msg import DiagnosticStatus
-from geometry_msgs.msg import TransformStamped
-from sensor_msgs.msg import CameraInfo, Image, JointState, MultiDOFJointState
+from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from vla3d_ros.camera.view_exchange import ViewExchange
-from vla3d_ros.datatypes import ActionChunk, Observation, PolicyReport, RobotState
+from vla3d_ros.datatypes import ActionChunk, Observation, PolicyReport
 from vla3d_ros.errors import Vla3dError
 from vla3d_ros.policy.backend import PolicyBackend
 from vla3d_ros.policy.loading import load_backend
 from vla3d_ros.policy.observation_digest import observation_digest
 from vla3d_ros.policy.observation_window import ObservationWindow
+from vla3d_ros.policy.prompt_pairing import PromptPairing
 from vla3d_ros.policy.robot_state_pairing import RobotStatePairing
 from vla3d_ros.ros import conversions, qos
 from vla3d_ros.ros.executed_steps import ExecutedStepsListener
 from vla3d_ros.ros.lifecycle import ManagedNode
+from vla3d_ros.ros.observation_inputs import ObservationInputs
 from vla3d_ros.ros.parameters import declare, parameter
+from vla3d_ros.ros.prompt_topic import PROMPT_TOPIC, prompt_from_msg
 from vla3d_ros.ros.spatial_markers import SpatialPublisher
-from vla3d_ros.ros.view_inbox import ViewInbox
 
 _STALE_S = 1.0
 
@@ -56,10 +56,17 @@ class PolicyNode(ManagedNode):
 
     def __init__(self, exchange: ViewExchange | None = None) -> None:
         super().__init__("policy")
-        self._exchange = exchange
-        self._inbox: ViewInbox | None = None
         self._settings = declare(self, PolicyNodeParameters)
         self._strokes_m = dict(zip(self._settings.arm_names, self._settings.gripper_strokes_m, strict=True))
+        self._inputs = ObservationInputs(
+            self,
+            exchange=exchange,
+            strokes_m=self._strokes_m,
+            on_news=self._offer_observation,
+            on_trouble=self._complain,
+        )
+        self._prompts = PromptPairing()
+        self._prompt_msg: Image | None = None
         self._joints = self._split_joints()
         self._backend: PolicyBackend | None = None
         self._changed = threading.Condition()
@@ -71,6 +78,7 @@ class PolicyNode(ManagedNode):
         self._is_wired = False
         self._trouble = ""
         self._tasks = 0
+        self._replaced = 0
         self._unanswered: list[int] = []
         self._last_chunk_ns: int | None = None
 
@@ -84,31 +92,23 @@ class PolicyNode(ManagedNode):
         self._backend = load_backend(self._settings.backend, self._settings.backend_config)
         description = self._backend.description
         description.require_arms(self._settings.arm_names)
-        self._cameras = description.cameras
+        self._requires_prompt = description.requires_prompt
         self._window = ObservationWindow(
-            cameras=self._cameras,
+            cameras=description.cameras,
             base_frame=self._settings.base_frame,
             ee_frames=dict(zip(self._settings.arm_names, self._settings.ee_frames, strict=True)),
             grace_ns=int(self._settings.grace_ms * 1e6),
             min_views=self._settings.min_views,
+            depth_cameras=description.depth_cameras,
         )
-        self._pairing = RobotStatePairing(self._joints)
+        self._inputs.fill(self._window, RobotStatePairing(self._joints), description.cameras)
         if not self._is_wired:
             self._wire(self._settings.arm_names if description.uses_executed_steps else ())
 
     def _wire(self, accountable_arms: Sequence[str]) -> None:
         self._is_wired = True
-        if self._exchange is not None:
-            self._inbox = ViewInbox(self, self._exchange, self._on_views)
-        for camera in self._cameras if self._exchange is None else ():
-            on_image, on_info = partial(self._on_image, camera), partial(self._on_info, camera)
-            self.create_subscription(Image, f"camera/{camera}/image_raw", on_image, qos.SENSOR)
-            self.create_subscription(CameraInfo, f"camera/{camera}/camera_info", on_info, qos.SENSOR)
-            on_mount = partial(self._on_extrinsics, camera)
-            self.create_subscription(TransformStamped, f"camera/{camera}/extrinsics", on_mount, qos.LATCHED)
-        self.create_subscription(JointState, "joint_states", self._on_joint_state, qos.STATE)
-        self.create_subscription(MultiDOFJointState, "ee_state", self._on_ee_state, qos.STATE)
         self.create_subscription(String, "instruction", self._on_instruction, qos.LATCHED)
+        self.create_subscription(Image, PROMPT_TOPIC, self._on_prompt, qos.LATCHED)
         self._chunk_publisher = self.create_publisher(MultiDOFJointTrajectory, "~/chunk", qos.EVENT)
         self._report_publisher = self.create_publisher(DiagnosticStatus, "~/report", qos.EVENT)
         self._spatial = SpatialPublisher(self, self._settings.base_frame)
@@ -136,69 +136,43 @@ class PolicyNode(ManagedNode):
 
     # ------------------------------------------------------------------------------------------- inputs
 
-    def _on_views(self) -> None:
-        assert self._inbox is not None
-        try:
-            self._inbox.move_into(self._window, self._cameras, self.now_ns)
-        except Vla3dError as error:
-            self._complain(str(error))
-        self._offer_observation()
-
-    def _on_image(self, camera: str, msg: Image) -> None:
-        try:
-            self._window.add_image(conversions.image_from_msg(camera, msg, self.now_ns))
-        except Vla3dError as error:
-            self._complain(str(error))
-        self._offer_observation()
-
-    def _on_info(self, camera: str, msg: CameraInfo) -> None:
-        try:
-            self._window.add_model(camera, conversions.camera_model_from_msg(msg))
-        except Vla3dError as error:
-            self._complain(f"camera '{camera}': {error}")
-
-    def _on_extrinsics(self, camera: str, msg: TransformStamped) -> None:
-        try:
-            self._window.add_mount(conversions.mount_from_msg(camera, msg))
-        except Vla3dError as error:
-            self._complain(str(error))
-
-    def _on_joint_state(self, msg: JointState) -> None:
-        try:
-            self._add_states(self._pairing.add_joint_state(*conversions.joint_state_from_msg(msg)))
-        except Vla3dError as error:
-            self._complain(str(error))
-
-    def _on_ee_state(self, msg: MultiDOFJointState) -> None:
-        stamp_ns = conversions.stamp_to_ns(msg.header.stamp)
-        try:
-            ee_states = conversions.ee_state_from_msg(msg, self._strokes_m)
-            self._add_states(self._pairing.add_ee_state(stamp_ns, ee_states))
-        except Vla3dError as error:
-            self._complain(str(error))
-
-    def _add_states(self, states: Sequence[RobotState]) -> None:
-        for state in states:
-            self._window.add_robot_state(state)
-        if states:
-            self._offer_observation()
-
     def _on_instruction(self, msg: String) -> None:
+        self._prompts.start(msg.data.strip())
         with self._changed:
             self._new_instruction = msg.data.strip()
             self._observation = None
             self._changed.notify()
 
+    def _on_prompt(self, msg: Image) -> None:
+        self._prompt_msg = msg
+        self._read_prompt()
+
+    def _read_prompt(self) -> None:
+        """Take a prompt that came, once it can be told of which camera it is."""
+        if self._prompt_msg is None or self._window.waiting_for:
+            return
+        msg, self._prompt_msg = self._prompt_msg, None
+        try:
+            self._prompts.add_prompt(prompt_from_msg(msg, self._window.camera_of_frame))
+        except Vla3dError as error:
+            self._complain(str(error))
+
     def _offer_observation(self) -> None:
+        self._read_prompt()
         try:
             observation = self._window.take(self._instruction)
         except Vla3dError as error:
             self._complain(str(error))
             return
-        if observation is not None:
-            with self._changed:
-                self._observation = replace(observation, executed_steps=self._executed.newest)
-                self._changed.notify()
+        if observation is None:
+            return
+        if problem := self._prompts.problem(is_required=self._requires_prompt):
+            self._complain(problem)
+            return
+        with self._changed:
+            self._replaced += self._observation is not None and bool(self._instruction)
+            self._observation = replace(observation, executed_steps=self._executed.newest, prompt=self._prompts.current)
+            self._changed.notify()
 
     # ---------------------------------------------------------------------------------------- inference
 
@@ -263,8 +237,12 @@ class PolicyNode(ManagedNode):
             "latency_ms": f"{observation.age_ns(self.now_ns) / 1e6:.2f}",
             "skew_ms": f"{observation.skew_ns / 1e6:.2f}",
             "views": str(len(observation.views)),
+            "depth_views": str(sum(view.depth_m is not None for view in observation.views)),
             "lost_sets": str(counters.lost),
             "overtaken_sets": str(counters.overtaken),
+            "replaced_observations": str(self._replaced),  # by a newer one while inference was busy
+            "views_without_depth": str(counters.views_without_depth),
+            "prompt": observation.prompt.colour if observation.prompt else "",
         }
         for steps in observation.executed_steps:
             values |= steps.values()
@@ -289,6 +267,8 @@ class PolicyNode(ManagedNode):
             "incomplete_sets": str(counters.incomplete),
             "lost_sets": str(counters.lost),
             "overtaken_sets": str(counters.overtaken),
+            "replaced_observations": str(self._replaced),
+            "views_without_depth": str(counters.views_without_depth),
         }
         if self._trouble:
             return False, self._trouble, values

@@ -15,7 +15,8 @@ def observation_digest(observation: Observation) -> str:
     """Return 16 hexadecimal digits over everything in an observation but the pixels.
 
     Stamps, camera names, intrinsics, camera poses, joints, end-effector poses, openings, instruction and executed steps
-    go in bit by bit. The pixels of a recorded image are named by their camera and stamp.
+    go in bit by bit, and where there are any, which views have depth and whose prompt picture in which colour there is.
+    The pixels of a recorded image are named by their camera and stamp.
     """
     hashed = hashlib.blake2b(digest_size=_BYTES)
     hashed.update(f"{observation.stamp_ns}|{observation.instruction}|{observation.missing_views}".encode())
@@ -29,4 +30,8 @@ def observation_digest(observation: Observation) -> str:
         for array in (state.q, state.dq, state.T_base_ee.matrix, opening):
             hashed.update(np.ascontiguousarray(array).tobytes())
     hashed.update(repr(observation.executed_steps).encode())
+    if with_depth := [view.camera for view in observation.views if view.depth_m is not None]:
+        hashed.update(f"|depth {with_depth}".encode())
+    if (prompt := observation.prompt) is not None:
+        hashed.update(f"|prompt {prompt.camera} {prompt.colour}".encode())
     return hashed.hexdigest()

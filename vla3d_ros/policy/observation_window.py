@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vla3d_ros.datatypes import CameraImage, CameraModel, CameraMount, Observation, RobotState, View
 from vla3d_ros.errors import FrameError, ShapeError
@@ -14,23 +17,35 @@ _STATE_MEMORY_NS = 2_000_000_000
 
 @dataclass(slots=True)
 class WindowCounters:
-    """What became of the view sets: whole, with a view missing, lost for good, overtaken by a newer one."""
+    """What became of the view sets: whole, with a view missing, lost for good, overtaken by a newer one.
+
+    `views_without_depth`: views of observations whose camera gives depth, and did not for them.
+    """
 
     complete: int = 0
     incomplete: int = 0
     lost: int = 0
     overtaken: int = 0
+    views_without_depth: int = 0
 
 
 class ObservationWindow:
     """Assembles observations from images that share one stamp and the robot's state at that stamp.
 
     An incomplete set waits `grace_ns` of capture time for its last images; then it leaves with those views marked
-    missing if at least `min_views` are there, else it is counted as lost.
+    missing if at least `min_views` are there, else it is counted as lost. Depth belongs to the image with its stamp and
+    is waited for alike, once a camera has given any; a view whose depth does not come has none.
     """
 
     def __init__(
-        self, *, cameras: Sequence[str], base_frame: str, ee_frames: dict[str, str], grace_ns: int, min_views: int
+        self,
+        *,
+        cameras: Sequence[str],
+        base_frame: str,
+        ee_frames: dict[str, str],
+        grace_ns: int,
+        min_views: int,
+        depth_cameras: Sequence[str] = (),
     ) -> None:
         """Take names.
 
@@ -40,6 +55,7 @@ class ObservationWindow:
             ee_frames: End-effector frame per arm; wrist cameras are mounted on these.
             grace_ns: How long a late image is waited for.
             min_views: Fewest views that make an observation.
+            depth_cameras: Those of the cameras whose depth the policy looks at; depth of others is left out.
         """
         self._cameras = tuple(cameras)
         self._base_frame = base_frame
@@ -49,7 +65,10 @@ class ObservationWindow:
         self._models: dict[str, CameraModel] = {}
         self._mounts: dict[str, CameraMount] = {}
         self._histories = {arm: RobotStateHistory(memory_ns=_STATE_MEMORY_NS) for arm in ee_frames}
+        self.depth_cameras = frozenset(depth_cameras)
         self._pending: dict[int, dict[str, CameraImage]] = {}
+        self._depths: dict[int, dict[str, NDArray[np.float32]]] = {}
+        self._gives_depth: set[str] = set()
         self._newest_taken_ns = -1
         self._newest_image_ns = -1
         self.counters = WindowCounters()
@@ -57,6 +76,7 @@ class ObservationWindow:
     def clear(self) -> None:
         """Forget images and states, e.g. after the clock was reset."""
         self._pending.clear()
+        self._depths.clear()
         self._newest_taken_ns = self._newest_image_ns = -1
         for history in self._histories.values():
             history.clear()
@@ -87,8 +107,28 @@ class ObservationWindow:
         """Take one image; images older than the last observation are of no use any more."""
         if image.camera not in self._cameras or image.stamp_ns <= self._newest_taken_ns:
             return
-        self._pending.setdefault(image.stamp_ns, {})[image.camera] = image
+        if image.depth_m is not None:
+            self.add_depth(image.camera, image.stamp_ns, image.depth_m)
+        self._pending.setdefault(image.stamp_ns, {})[image.camera] = replace(image, depth_m=None)
         self._newest_image_ns = max(self._newest_image_ns, image.stamp_ns)
+
+    def add_depth(self, camera: str, stamp_ns: int, depth_m: NDArray[np.float32]) -> None:
+        """Take the depth of one image, before or after it.
+
+        Args:
+            camera: Its camera.
+            stamp_ns: The image's stamp.
+            depth_m: (H, W) metres, aligned to the image, NaN where there is no return.
+        """
+        if camera not in self.depth_cameras or stamp_ns <= self._newest_taken_ns:
+            return
+        self._gives_depth.add(camera)
+        self._depths.setdefault(stamp_ns, {})[camera] = depth_m
+
+    @property
+    def camera_of_frame(self) -> dict[str, str]:
+        """The camera of every optical frame whose mount is known."""
+        return {mount.optical_frame: camera for camera, mount in self._mounts.items()}
 
     @property
     def waiting_for(self) -> tuple[str, ...]:
@@ -110,9 +150,13 @@ class ObservationWindow:
         images = self._pending[ready_ns]
         self._count(ready_ns)
         self._newest_taken_ns = ready_ns
+        depths = self._depths.get(ready_ns, {})
         self._pending = {stamp: found for stamp, found in self._pending.items() if stamp > ready_ns}
+        self._depths = {stamp: found for stamp, found in self._depths.items() if stamp > ready_ns}
         states = tuple(history.lookup(ready_ns) for history in self._histories.values())
-        views = tuple(self._view(images[camera], states) for camera in self._cameras if camera in images)
+        views = tuple(
+            self._view(images[camera], depths.get(camera), states) for camera in self._cameras if camera in images
+        )
         missing = tuple(camera for camera in self._cameras if camera not in images)
         return Observation(
             stamp_ns=ready_ns, views=views, robot_states=states, instruction=instruction, missing_views=missing
@@ -123,7 +167,12 @@ class ObservationWindow:
             return False
         views = len(self._pending[stamp_ns])
         is_overdue = self._newest_image_ns - stamp_ns > self._grace_ns
-        return views == len(self._cameras) or (is_overdue and views >= self._min_views)
+        is_whole = views == len(self._cameras) and not self._lacks_depth(stamp_ns)
+        return is_whole or (is_overdue and views >= self._min_views)
+
+    def _lacks_depth(self, stamp_ns: int) -> set[str]:
+        """Cameras with an image of this stamp, whose depth should have come with it and has not."""
+        return (self._gives_depth & set(self._pending[stamp_ns])) - set(self._depths.get(stamp_ns, {}))
 
     def _count(self, ready_ns: int) -> None:
         for stamp_ns, images in self._pending.items():
@@ -135,14 +184,20 @@ class ObservationWindow:
                 is_whole = len(images) == len(self._cameras)
                 self.counters.complete += is_whole
                 self.counters.incomplete += not is_whole
+                self.counters.views_without_depth += len(self._lacks_depth(stamp_ns))
 
-    def _view(self, image: CameraImage, states: Sequence[RobotState]) -> View:
+    def _view(self, image: CameraImage, depth_m: NDArray[np.float32] | None, states: Sequence[RobotState]) -> View:
         model, mount = self._models[image.camera], self._mounts[image.camera]
         height, width, _ = image.rgb.shape
         if (width, height) != (model.width_px, model.height_px):
             raise ShapeError(
                 f"image of camera '{image.camera}' is {width}x{height} px; its camera_info says "
                 f"{model.width_px}x{model.height_px} px; fix the camera's profile or its calibration"
+            )
+        if depth_m is not None and depth_m.shape != (height, width):
+            raise ShapeError(
+                f"depth of camera '{image.camera}' is {depth_m.shape[1]}x{depth_m.shape[0]} px and its image "
+                f"{width}x{height} px; expected depth aligned to the image: set it in the camera's driver"
             )
         T_base_camera = mount.T_parent_camera
         if mount.parent_frame != self._base_frame:
@@ -155,5 +210,5 @@ class ObservationWindow:
             model=model,
             T_base_camera=T_base_camera,
             stamp_ns=image.stamp_ns,
-            depth_m=image.depth_m,
+            depth_m=depth_m,
         )

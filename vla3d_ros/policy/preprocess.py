@@ -56,7 +56,7 @@ class Preprocessor:
         """Return the context graph's inputs, batch axis included; valid until the next call.
 
         Raises:
-            PerceptionError: If a view or depth that the policy can not do without is missing.
+            PerceptionError: If a view, depth or prompt that the policy can not do without is missing.
             ShapeError: If an arm has not as many joints as the policy learned.
             InstructionError: If the instruction has too many words.
         """
@@ -81,7 +81,8 @@ class Preprocessor:
                 raise PerceptionError(f"view '{spec.name}' (camera '{camera}') is missing; the policy needs it")
             buffers["images"][0, index] = 0
             buffers["depth_m"][0, index] = 0.0
-            buffers["K"][0, index], buffers["T_base_camera"][0, index] = _stand_in_intrinsics(spec), np.eye(4)
+            K = stand_in_intrinsics(spec.width_px, spec.height_px)
+            buffers["K"][0, index], buffers["T_base_camera"][0, index] = K, np.eye(4)
             return
         fit = self._fits[spec.name]
         fit.prepare(view.model)
@@ -117,6 +118,8 @@ class Preprocessor:
         prompt, image = observation.prompt, self._buffers["prompt_image"][0]
         self._buffers["prompt_mask"][0] = prompt is not None
         image[:] = 0
+        if prompt is None and self._manifest.requires_prompt:
+            raise PerceptionError("there is no prompt picture; the policy needs one with the target's mask on it")
         if prompt is None:
             return
         view = next((view for view in observation.views if view.camera == prompt.camera), None)
@@ -142,12 +145,10 @@ def _fit(view: ViewSpec, camera: str) -> ImageFit:
     return ImageFit(camera, (view.width_px, view.height_px), view.fit, view.distortion)
 
 
-def _stand_in_intrinsics(view: ViewSpec) -> NDArray[np.float64]:
-    """Return intrinsics that stand in for those of a masked view: finite, and nobody looks."""
-    focal_px = float(max(view.width_px, view.height_px))
-    return np.array(
-        [[focal_px, 0.0, 0.5 * view.width_px - 0.5], [0.0, focal_px, 0.5 * view.height_px - 0.5], [0.0, 0.0, 1.0]]
-    )
+def stand_in_intrinsics(width_px: int, height_px: int) -> NDArray[np.float64]:
+    """Return intrinsics (3, 3) that stand in for those of a masked view: finite, and nobody looks."""
+    focal_px = float(max(width_px, height_px))
+    return np.array([[focal_px, 0.0, 0.5 * width_px - 0.5], [0.0, focal_px, 0.5 * height_px - 0.5], [0.0, 0.0, 1.0]])
 
 
 def _buffers(manifest: Manifest, embodiment: EmbodimentSpec) -> dict[str, NDArray[Any]]:

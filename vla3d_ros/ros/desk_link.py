@@ -21,7 +21,7 @@ from std_msgs.msg import String
 from vla3d_ros.console.desk_words import AnswerError, desk_to_json, give_answer
 from vla3d_ros.errors import Vla3dError
 from vla3d_ros.evaluation.desk import DeskPhase, TrialDesk
-from vla3d_ros.evaluation.operator import SetUp
+from vla3d_ros.evaluation.operator import SetUp, TargetBox
 from vla3d_ros.evaluation.start_image import StartImages
 from vla3d_ros.ros import qos
 
@@ -58,7 +58,6 @@ class DeskHost:
         """End; the desk is shown as empty."""
         self._is_closing.set()
         self._thread.join(timeout=2.0)
-        self._node.destroy_subscription(self._subscription)
 
     def _run(self) -> None:
         shown, shown_s, compared_s = "", 0.0, 0.0
@@ -90,13 +89,13 @@ class DeskHost:
             self._refusal = str(error)
             _LOGGER.warning("an answer of the console changed nothing: %s", error)
 
-    def _ready(self) -> SetUp:
+    def _ready(self, target: TargetBox | None) -> SetUp:
         view = self._desk.look().view
         if self._starts is None or view is None:
-            return SetUp()
+            return SetUp(target=target)
         found = self._starts.compare(view.condition)
         image = self._starts.keep(view.condition, view.number, view.attempt)
-        return SetUp(placement_score=found[0].score if found else None, start_image=image)
+        return SetUp(placement_score=found[0].score if found else None, start_image=image, target=target)
 
     def _compare(self, condition: int) -> None:
         """Lay the reference image over the live one, and say how alike they are."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import array
+
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import MultiDOFJointState
+from sensor_msgs.msg import Image, MultiDOFJointState
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker, MarkerArray
 
+from vla3d_ros.errors import ShapeError
 from vla3d_ros.ros.conversions import duration_to_ns, stamp_from_ns, stamp_to_ns, transform_to_msg
 from vla3d_ros.twin.scene import SceneConfig
 from vla3d_ros.twin.trajectory_command import TrajectoryCommand, TrajectoryPoint
@@ -31,6 +34,29 @@ def trajectory_command_from_msg(msg: JointTrajectory) -> TrajectoryCommand:
         for point in msg.points
     )
     return TrajectoryCommand(joint_names=tuple(msg.joint_names), stamp_ns=stamp_to_ns(msg.header.stamp), points=points)
+
+
+def mask_to_msg(mask: NDArray[np.bool_], frame_id: str, stamp_ns: int) -> Image:
+    """Return a mask (H, W) as a mono8 image, 255 where it is true."""
+    height, width = mask.shape
+    msg = Image(height=height, width=width, encoding="mono8", is_bigendian=0, step=width)
+    msg.header.frame_id = frame_id
+    msg.header.stamp = stamp_from_ns(stamp_ns)
+    msg.data = array.array("B", (mask.astype(np.uint8) * 255).tobytes())
+    return msg
+
+
+def mask_from_msg(msg: Image) -> NDArray[np.bool_]:
+    """Return the mask (H, W) of a mono8 image.
+
+    Raises:
+        ShapeError: If the encoding is another.
+    """
+    if msg.encoding != "mono8":
+        raise ShapeError(f"mask has encoding '{msg.encoding}'; expected 'mono8'")
+    rows = np.frombuffer(msg.data, dtype=np.uint8).reshape(msg.height, msg.step)
+    mask: NDArray[np.bool_] = rows[:, : msg.width] > 0
+    return mask
 
 
 def truth_to_msg(truth: Truth, scene: SceneConfig, frame_id: str) -> MarkerArray:

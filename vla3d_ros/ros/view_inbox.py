@@ -40,7 +40,7 @@ class ViewInbox:
         self._wake.trigger()
 
     def move_into(self, window: ObservationWindow, cameras: Sequence[str], now_ns: int) -> None:
-        """Give the window what waits: intrinsics, mounts, images without depth, as messages would bring them.
+        """Give the window what waits: intrinsics, mounts, images with their depth, as messages would bring them.
 
         Raises:
             FrameError: If a camera's mount does not fit the window's frames.
@@ -53,4 +53,4 @@ class ViewInbox:
                     window.add_mount(mounts[camera])
         while self._view_sets:
             for image in self._view_sets.popleft().images:
-                window.add_image(replace(image, receive_ns=now_ns, depth_m=None))
+                window.add_image(replace(image, receive_ns=now_ns))

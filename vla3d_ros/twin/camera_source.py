@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,15 @@ Rgb = NDArray[np.uint8]
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class RenderedSet:
-    """Images of all cameras at one instant of simulated time, and the simulated time when they were ready."""
+    """Images of all cameras at one instant of simulated time, and the simulated time when they were ready.
+
+    depths_m: (H, W) float32 of the cameras that give depth, NaN where there is nothing.
+    """
 
     stamp_ns: int
     receive_ns: int
     images: Mapping[str, Rgb]
+    depths_m: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
 
 
 class ImageMailbox:
@@ -99,6 +103,7 @@ class TwinCameraSource:
             rgb=rendered.images[self.name],
             stamp_ns=rendered.stamp_ns,
             receive_ns=rendered.receive_ns,
+            depth_m=rendered.depths_m.get(self.name),
         )
 
     def close(self) -> None:

@@ -70,7 +70,8 @@ class Judge:
         success = self._scene.success
         if missing:
             self._since_ns = None
-            if truth.cubes[self._trial.cube].T_world_object.translation[2] < -_FALLEN_M:
+            height_m = truth.cubes[self._trial.cube].T_world_object.translation[2] - self._scene.table.top_z_m
+            if height_m < -_FALLEN_M:
                 self._rule(Outcome.FAILURE, f"the {self._trial.cube} cube fell off the table", elapsed_s)
             elif elapsed_s >= success.timeout_s:
                 self._rule(Outcome.FAILURE, f"not within {success.timeout_s:g} s: {'; '.join(missing)}", elapsed_s)

@@ -17,6 +17,7 @@ from vla3d_ros.datatypes import CameraModel
 from vla3d_ros.errors import ConfigError, join_problems
 from vla3d_ros.twin.engine import import_mujoco
 from vla3d_ros.twin.scene import SceneConfig
+from vla3d_ros.twin.surroundings import Surroundings, add_surroundings
 
 Float = NDArray[np.float64]
 
@@ -40,7 +41,14 @@ _ROLL_FRICTION = 0.0001
 _PIXEL_TOLERANCE = 1e-6
 
 
-def build_model(embodiment: Embodiment, rig: CameraRig, scene: SceneConfig, *, physics_hz: float) -> Any:
+def build_model(
+    embodiment: Embodiment,
+    rig: CameraRig,
+    scene: SceneConfig,
+    *,
+    physics_hz: float,
+    surroundings: Surroundings | None = None,
+) -> Any:
     """Compile robot, scene and cameras.
 
     Args:
@@ -48,6 +56,7 @@ def build_model(embodiment: Embodiment, rig: CameraRig, scene: SceneConfig, *, p
         rig: Cameras; a mount's parent frame is a link of the URDF.
         scene: Table, cubes, pads.
         physics_hz: Physics steps per second.
+        surroundings: Clutter, plates and light; None = nothing, in the usual light.
 
     Returns:
         A `mujoco.MjModel`; cubes are free bodies `cube_<colour>`, pads are mocap bodies `pad_<colour>`.
@@ -65,6 +74,8 @@ def build_model(embodiment: Embodiment, rig: CameraRig, scene: SceneConfig, *, p
     _add_table(spec, scene)
     _add_cubes(spec, scene)
     _add_pads(spec, scene)
+    world = {"contype": _WORLD_TYPE, "conaffinity": _WORLD_AFFINITY, "group": VISIBLE_GROUP}
+    add_surroundings(spec, surroundings or Surroundings(), scene, **world)
     _add_cameras(spec, rig)
     return spec.compile()
 
@@ -102,8 +113,6 @@ def _set_options(spec: Any, physics_hz: float) -> None:
     visual.quality.numslices = 20
     visual.quality.numstacks = 10
     visual.headlight.active = 1
-    visual.headlight.ambient = [0.45, 0.45, 0.45]
-    visual.headlight.diffuse = [0.12, 0.12, 0.12]
     visual.headlight.specular = [0.0, 0.0, 0.0]
     visual.map.znear = 0.01
     visual.map.zfar = 20.0
@@ -154,8 +163,6 @@ def _add_light(spec: Any) -> None:
         name="sun",
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
         pos=[0.5, -1.0, 3.0],
-        dir=[-0.25, 0.35, -1.0],
-        diffuse=[0.50, 0.50, 0.50],
         specular=[0.0, 0.0, 0.0],
         ambient=[0.0, 0.0, 0.0],
         castshadow=False,
@@ -180,13 +187,13 @@ def _add_box(body: Any, name: str, size_m: Float, position_m: Any, colour: Float
 def _add_table(spec: Any, scene: SceneConfig) -> None:
     mujoco = import_mujoco()
     table = scene.table
-    top_center = [*table.center_m, -table.size_m[2] / 2]
+    top_center = [*table.center_m, table.top_z_m - table.size_m[2] / 2]
     _add_box(spec.worldbody, "table", table.size_m, top_center, table.colour)
     spec.worldbody.add_geom(
         name="floor",
         type=mujoco.mjtGeom.mjGEOM_PLANE,
         size=[10.0, 10.0, 0.1],
-        pos=[0.0, 0.0, -table.height_above_floor_m],
+        pos=[0.0, 0.0, table.top_z_m - table.height_above_floor_m],
         rgba=[*table.floor_colour, 1.0],
         contype=_WORLD_TYPE,
         conaffinity=_WORLD_AFFINITY,
@@ -215,7 +222,8 @@ def parking_m(scene: SceneConfig, index: int) -> Float:
     """Return where the index-th unused cube rests: on the floor, hidden by the table; (3,) metres."""
     table = scene.table
     x = table.center_m[0] + 0.1 * (index - 1)
-    return np.array([x, table.center_m[1], -table.height_above_floor_m + scene.cubes.size_m / 2])
+    floor_z_m = table.top_z_m - table.height_above_floor_m
+    return np.array([x, table.center_m[1], floor_z_m + scene.cubes.size_m / 2])
 
 
 def _add_cameras(spec: Any, rig: CameraRig) -> None:

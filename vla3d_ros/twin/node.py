@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import MultiDOFJointState
+from sensor_msgs.msg import Image, MultiDOFJointState
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 from visualization_msgs.msg import MarkerArray
@@ -32,8 +33,10 @@ from vla3d_ros.twin.camera_source import TwinCameraSource
 from vla3d_ros.twin.drivers import DriverSettings
 from vla3d_ros.twin.faults import BlindableSource
 from vla3d_ros.twin.judge import Judge
+from vla3d_ros.twin.model import CUBE_PREFIX
 from vla3d_ros.twin.motion_log import MotionRecord
 from vla3d_ros.twin.pacing import Pacing
+from vla3d_ros.twin.picture_maker import ObjectMask
 from vla3d_ros.twin.runtime import TwinRuntime
 from vla3d_ros.twin.scene import load_scene
 from vla3d_ros.twin.trajectory_controller import Distribution
@@ -58,6 +61,7 @@ class TwinNodeParameters:
     agx_fast_mode: bool = parameter("agx_arm_ros's launch argument fast_mode", default=False)
     real_time_factor: float = parameter("Fastest world speed relative to the wall clock", default=1.0)
     state_hz: float = parameter("Rate of joint_states and of /clock", unit="Hz", default=200.0)
+    waits_for_graph: bool = parameter("Whether the world waits for an adapter or policy that lags", default=True)
     max_state_lag_s: float = parameter("The world waits for an adapter further behind", unit="s", default=0.01)
     max_chunk_lag_s: float = parameter("The world waits for a policy further behind", unit="s", default=0.15)
     physics_hz: float = parameter("Rate of physics and of the robot's controllers", unit="Hz", default=500.0)
@@ -80,6 +84,7 @@ class TwinNode(ManagedNode):
         self._judge: Judge | None = None
         self._judged_seed = -1
         self._verdict = ""
+        self._target: str | None = None
         self._arms: list[TwinArm] = []
         self._next_truth_ns = 0
         self._is_wired = False
@@ -89,7 +94,7 @@ class TwinNode(ManagedNode):
         p = self._settings
         self._embodiment = load_embodiment(Path(p.robot_file))
         self._scene = load_scene(Path(p.scene_file))
-        rig = load_rig(Path(p.rig_file))
+        self._rig = rig = load_rig(Path(p.rig_file))
         world = TwinWorld(
             self._embodiment,
             rig,
@@ -107,7 +112,7 @@ class TwinNode(ManagedNode):
             on_clock=self._on_clock,
             on_joint_state=self._on_joint_state,
             on_failure=lambda error: self.get_logger().fatal(f"the world stopped: {error!r}"),
-            pacing=self._pacing,
+            pacing=self._pacing if p.waits_for_graph else None,
         )
         images = self._runtime.images
         self._sources.offer("twin", lambda spec: BlindableSource(TwinCameraSource(spec, images), world.faults))
@@ -130,6 +135,8 @@ class TwinNode(ManagedNode):
         self._judge_publisher = self.create_publisher(DiagnosticStatus, "/twin/judge", qos.LATCHED)
         self.create_service(Trigger, "/twin/place", self._on_place)
         self.create_service(Trigger, "/twin/save_log", self._on_save_log)
+        self._mask_publisher = self.create_publisher(Image, "/twin/target_mask", qos.EVENT)
+        self.create_service(Trigger, "/twin/show_target", self._on_show_target)
         self._arms = [TwinArm(self, arm, world, self._call) for arm in self._embodiment.arms]
         for name, kind in (("ee_state", MultiDOFJointState), ("policy/chunk", MultiDOFJointTrajectory)):
             self.create_subscription(kind, name, partial(self._on_progress, name), qos.EVENT, raw=True)
@@ -184,6 +191,7 @@ class TwinNode(ManagedNode):
         except Vla3dError as error:
             response.message = str(error)
             return response
+        self._target = trial.cube
         self._judge, self._judged_seed = Judge(self._scene, trial, start_ns=start_ns), seed
         self._publish_verdict("running", "")
         response.success = True
@@ -198,6 +206,29 @@ class TwinNode(ManagedNode):
         log.save(Path(self._settings.log_file))
         response.success, response.message = True, self._settings.log_file
         return response
+
+    def _on_show_target(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Have the named cube's mask rendered in the anchor camera's next picture, and published."""
+        if self._runtime is None or self._target is None:
+            response.message = "nothing is placed; bring the twin up and call /twin/place first"
+            return response
+        camera = self._rig.camera(self._rig.anchor)
+        try:
+            self._runtime.ask_mask(camera, f"{CUBE_PREFIX}{self._target}").add_done_callback(self._publish_mask)
+        except Vla3dError as error:
+            response.message = str(error)
+            return response
+        response.success = True
+        response.message = yaml.safe_dump({"camera": camera.name, "target": f"{self._target} cube"})
+        return response
+
+    def _publish_mask(self, answer: Future[ObjectMask]) -> None:
+        if (error := answer.exception()) is not None:
+            self.get_logger().error(f"the target's mask could not be rendered: {error}")
+            return
+        found = answer.result()
+        frame = found.camera.mount.optical_frame
+        self._mask_publisher.publish(twin_conversions.mask_to_msg(found.mask, frame, found.stamp_ns))
 
     def _publish_truth(self, world: TwinWorld) -> None:
         world.faults.imitate(str(live_value(self, "fault")))

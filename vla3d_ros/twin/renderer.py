@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,8 @@ Float = NDArray[np.float64]
 Rgb = NDArray[np.uint8]
 
 
-class TwinRenderer:
-    """Renders every camera of a rig from a world's `render_state`.
-
-    OpenGL contexts belong to one thread: create, use and close a renderer in the same one.
-    """
+class RenderContexts:
+    """OpenGL contexts for every picture size of some cameras, and the scene as each of them sees it."""
 
     def __init__(self, model: Any, cameras: Sequence[CameraSpec]) -> None:
         """Create one OpenGL context per image size.
@@ -43,13 +40,51 @@ class TwinRenderer:
         self._option.geomgroup[VISIBLE_GROUP] = 1
         assert VISIBLE_GROUP != COLLISION_GROUP
         try:
-            sizes = set(self._cameras.values())
+            sizes = sorted(set(self._cameras.values()))
             self._renderers = {(height, width): mujoco.Renderer(model, height, width) for height, width in sizes}
         except Exception as error:
             raise DependencyError(
                 f"OpenGL is installed but gives no offscreen context: {error}; "
                 f"try MUJOCO_GL=osmesa, or install: apt-get install {GL_PACKAGES}"
             ) from error
+
+    def posed(self, render_state: Float) -> Any:
+        """Return a `mujoco.MjData` in which everything is where the render state has it; valid until the next call."""
+        mujoco, data = import_mujoco(), self._data
+        unpack_render_state(data, render_state)
+        mujoco.mj_kinematics(self._model, data)
+        mujoco.mj_comPos(self._model, data)
+        mujoco.mj_camlight(self._model, data)
+        return data
+
+    def scenes(self, render_state: Float) -> Iterator[tuple[str, Any]]:
+        """Yield each camera's name and the `mujoco.Renderer` that is ready to render what it sees."""
+        data = self.posed(render_state)
+        for name, size in self._cameras.items():
+            renderer = self._renderers[size]
+            renderer.update_scene(data, camera=name, scene_option=self._option)
+            yield name, renderer
+
+    def close(self) -> None:
+        """Free the OpenGL contexts; safe to call twice."""
+        for renderer in self._renderers.values():
+            renderer.close()
+        self._renderers = {}
+
+
+class TwinRenderer:
+    """Renders every camera of a rig from a world's `render_state`.
+
+    OpenGL contexts belong to one thread: create, use and close a renderer in the same one.
+    """
+
+    def __init__(self, model: Any, cameras: Sequence[CameraSpec]) -> None:
+        """Create the OpenGL contexts; see `RenderContexts`.
+
+        Raises:
+            DependencyError: If there is no offscreen OpenGL.
+        """
+        self._contexts = RenderContexts(model, cameras)
 
     def render(self, render_state: Float) -> dict[str, Rgb]:
         """Render all cameras.
@@ -60,24 +95,11 @@ class TwinRenderer:
         Returns:
             (H, W, 3) uint8 RGB by camera name; new arrays on every call.
         """
-        mujoco = import_mujoco()
-        data = self._data
-        unpack_render_state(data, render_state)
-        mujoco.mj_kinematics(self._model, data)
-        mujoco.mj_comPos(self._model, data)
-        mujoco.mj_camlight(self._model, data)
-        images: dict[str, Rgb] = {}
-        for name, size in self._cameras.items():
-            renderer = self._renderers[size]
-            renderer.update_scene(data, camera=name, scene_option=self._option)
-            images[name] = renderer.render()
-        return images
+        return {name: renderer.render() for name, renderer in self._contexts.scenes(render_state)}
 
     def close(self) -> None:
         """Free the OpenGL contexts; safe to call twice."""
-        for renderer in self._renderers.values():
-            renderer.close()
-        self._renderers = {}
+        self._contexts.close()
 
 
 def pack_render_state(data: Any) -> Float:

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from vla3d_ros.camera.rig import CameraSpec
 from vla3d_ros.errors import BringUpError
-from vla3d_ros.twin.camera_source import ImageMailbox, RenderedSet, TwinCameraSource
+from vla3d_ros.twin.camera_source import ImageMailbox, TwinCameraSource
 from vla3d_ros.twin.pacing import Pacing
+from vla3d_ros.twin.picture_maker import MaskRequests, ObjectMask, PictureMaker
 from vla3d_ros.twin.renderer import Float, TwinRenderer
 from vla3d_ros.twin.world import JointSample, TwinWorld
 
@@ -75,6 +77,7 @@ class TwinRuntime:
         self._states_due = _Ticker(world.time_ns, state_hz)
         self._on_clock, self._on_joint_state, self._on_failure = on_clock, on_joint_state, on_failure
         self._calls: queue.SimpleQueue[tuple[Callable[[TwinWorld], Any], Future[Any]]] = queue.SimpleQueue()
+        self._mask_requests = MaskRequests()
         self._states: queue.Queue[tuple[int, Float]] = queue.Queue(maxsize=1)
         self._is_renderer_free = threading.Event()
         self._is_renderer_up = threading.Event()
@@ -143,6 +146,22 @@ class TwinRuntime:
             self._refuse_calls()
         return future.result(timeout_s)
 
+    def ask_mask(self, camera: CameraSpec, body: str) -> Future[ObjectMask]:
+        """Ask where a body is seen in the first picture that is taken after this call; answered while rendering.
+
+        Args:
+            camera: One of the rig's.
+            body: Name of a body of the world's model.
+
+        Raises:
+            BringUpError: If the twin is not running.
+        """
+        now_ns = self.call(lambda world: world.time_ns)
+        answer = self._mask_requests.ask(camera, body, now_ns)
+        if not self._render.is_alive():
+            self._mask_requests.refuse()
+        return answer
+
     # ---------------------------------------------------------------------------------------------- physics
 
     def _run_physics(self) -> None:
@@ -194,7 +213,8 @@ class TwinRuntime:
     # --------------------------------------------------------------------------------------------- rendering
 
     def _run_render(self) -> None:
-        renderer = TwinRenderer(self._world.model, self._world.rig.cameras)
+        colour = TwinRenderer(self._world.model, self._world.rig.cameras)
+        pictures = PictureMaker(colour, self._world, self._mask_requests)
         self._is_renderer_free.set()
         self._is_renderer_up.set()
         try:
@@ -203,13 +223,12 @@ class TwinRuntime:
                     state = self._states.get(timeout=0.1)
                 except queue.Empty:
                     continue
-                self._render_one(renderer, *state)
+                self._render_one(pictures, *state)
         finally:
-            renderer.close()
+            pictures.close()
 
-    def _render_one(self, renderer: TwinRenderer, stamp_ns: int, render_state: Float) -> None:
-        images = renderer.render(render_state)
-        self.images.put(RenderedSet(stamp_ns=stamp_ns, receive_ns=self._world.time_ns, images=images))
+    def _render_one(self, pictures: PictureMaker, stamp_ns: int, render_state: Float) -> None:
+        self.images.put(pictures.make(stamp_ns, render_state, lambda: self._world.time_ns))
         self._is_renderer_free.set()
 
     def _guarded(self, body: Callable[[], None]) -> None:
@@ -225,3 +244,4 @@ class TwinRuntime:
             self._is_renderer_free.set()
             self._is_renderer_up.set()
             self._refuse_calls()
+            self._mask_requests.refuse()

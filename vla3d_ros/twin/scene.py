@@ -19,13 +19,17 @@ Float = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class TableSpec:
-    """A table whose top is z = 0: centre (2,) and size (3,) in metres, colours RGB in [0, 1]."""
+    """A table: centre (2,) and size (3,) in metres, colours RGB in [0, 1].
+
+    `top_z_m` is the height of its top in the world; files leave it at 0, variations of a scene do not.
+    """
 
     center_m: Float
     size_m: Float
     height_above_floor_m: float
     colour: Float
     floor_colour: Float
+    top_z_m: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

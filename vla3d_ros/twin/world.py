@@ -25,6 +25,7 @@ from vla3d_ros.twin.motion_log import MotionLog
 from vla3d_ros.twin.placement import Placement, TrialScene, draw_trial
 from vla3d_ros.twin.renderer import pack_render_state
 from vla3d_ros.twin.scene import SceneConfig
+from vla3d_ros.twin.surroundings import Surroundings
 from vla3d_ros.twin.trajectory_command import TrajectoryCommand
 from vla3d_ros.twin.trajectory_controller import TrajectoryController
 from vla3d_ros.twin.truth import JointSample, ObjectTruth, Truth
@@ -49,6 +50,7 @@ class TwinWorld:
         physics_hz: float = 500.0,
         control_hz: float = 500.0,
         drivers: DriverSettings | None = None,
+        surroundings: Surroundings | None = None,
     ) -> None:
         """Build the world with the robot at its home configuration, grippers open, the table empty.
 
@@ -59,6 +61,7 @@ class TwinWorld:
             physics_hz: Physics steps per second, a whole multiple of `control_hz`.
             control_hz: Updates of the robot's controllers per second.
             drivers: Which versions of the vendors' drivers to imitate; None = the newest.
+            surroundings: Clutter, plates and light around the task; None = nothing, in the usual light.
 
         Raises:
             ConfigError: If the rates do not fit each other, or robot, rig and scene do not fit.
@@ -68,7 +71,7 @@ class TwinWorld:
         self._substeps = _substeps(physics_hz, control_hz)
         self._period_ns = round(_NS / control_hz)
         self.embodiment, self.rig, self.scene = embodiment, rig, scene
-        self.model = build_model(embodiment, rig, scene, physics_hz=physics_hz)
+        self.model = build_model(embodiment, rig, scene, physics_hz=physics_hz, surroundings=surroundings)
         self._data = self._mujoco.MjData(self.model)
         self.time_ns = START_NS
         self.trial: TrialScene | None = None
@@ -236,10 +239,11 @@ class TwinWorld:
             self._put_cube(colour, parking_m(self.scene, index), 0.0)
         for index, colour in enumerate(self.scene.pads.colours):
             self._put_pad(colour, parking_m(self.scene, index) - np.array([0.0, 0.0, 1.0]), 0.0)
+        top_z_m = self.scene.table.top_z_m
         for colour, at in trial.cubes.items():
-            self._put_cube(colour, np.array([at.x_m, at.y_m, self.scene.cubes.size_m / 2]), at.yaw_rad)
+            self._put_cube(colour, np.array([at.x_m, at.y_m, top_z_m + self.scene.cubes.size_m / 2]), at.yaw_rad)
         for colour, at in trial.pads.items():
-            self._put_pad(colour, np.array([at.x_m, at.y_m, self.scene.pads.size_m[2] / 2]), at.yaw_rad)
+            self._put_pad(colour, np.array([at.x_m, at.y_m, top_z_m + self.scene.pads.size_m[2] / 2]), at.yaw_rad)
         self.trial = trial
         self._mujoco.mj_forward(self.model, self._data)
         return trial

@@ -6,17 +6,13 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
-from vla3d_ros.datatypes import ActionChunk, ArmChunk, Observation, PolicyReport, RobotState
-from vla3d_ros.errors import ConfigError, InstructionError
+from vla3d_ros.datatypes import ActionChunk, Observation, PolicyReport, RobotState
+from vla3d_ros.errors import ConfigError, InstructionError, PerceptionError
 from vla3d_ros.policy.backend import PolicyBackend, PolicyDescription
 from vla3d_ros.policy.backends.scripted_config import ScriptedConfig, read_scripted_config
 from vla3d_ros.policy.backends.scripted_instruction import read_instruction
-from vla3d_ros.policy.backends.scripted_motion import tool_poses
 from vla3d_ros.policy.backends.scripted_perception import Belief, TabletopPerception
-from vla3d_ros.policy.backends.scripted_phases import PlanState
-from vla3d_ros.policy.backends.scripted_planner import ScriptedPlanner
+from vla3d_ros.policy.backends.scripted_planner import ScriptedPlanner, planned_chunk
 
 
 class ScriptedPolicy:
@@ -68,7 +64,7 @@ class ScriptedPolicy:
 
         Raises:
             InstructionError: If no task was started.
-            PerceptionError: If the observation does not show what the instruction names.
+            PerceptionError: If the observation does not show what the instruction names, or not where the arm is.
         """
         if self._perception is None or self._planner is None:
             raise InstructionError("the scripted policy has no instruction; call reset(instruction) first")
@@ -79,7 +75,7 @@ class ScriptedPolicy:
         states = self._planner.plan(robot, beliefs, observation.stamp_ns)
         details = self._details(beliefs, observation.stamp_ns, (seen_ns - begin_ns) / 1e6)
         report = PolicyReport(compute_ns=self._clock_ns() - begin_ns, details=details)
-        arm = self._arm_chunk(states, robot)
+        arm = planned_chunk(states, robot)
         return ActionChunk(stamp_ns=observation.stamp_ns, dt_ns=self.description.dt_ns, arms=(arm,), report=report)
 
     def close(self) -> None:
@@ -92,15 +88,9 @@ class ScriptedPolicy:
             if robot.arm == self._config.arm:
                 return robot
         arms = [robot.arm for robot in observation.robot_states]
+        if not arms:
+            raise PerceptionError("the observation has no robot state; the scripted policy can not do without")
         raise ConfigError(f"observation has no arm '{self._config.arm}'; it has {arms}; fix 'arm' in the policy's YAML")
-
-    def _arm_chunk(self, states: list[PlanState], robot: RobotState) -> ArmChunk:
-        Ts_base_ee = tool_poses(np.stack([state.motion.position for state in states]))
-        return ArmChunk(
-            arm=robot.arm,
-            Ts_ee0_ee=robot.T_base_ee.inverse().matrix @ Ts_base_ee,
-            gripper_opening=np.array([state.opening for state in states]),
-        )
 
     def _details(self, beliefs: Mapping[str, Belief | None], stamp_ns: int, perception_ms: float) -> dict[str, str]:
         planner = self._planner

@@ -7,16 +7,16 @@ arm's tracking lag thirty times a second and slow every motion down.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vla3d_ros.datatypes import RobotState
+from vla3d_ros.datatypes import ArmChunk, RobotState
 from vla3d_ros.errors import PerceptionError
 from vla3d_ros.policy.backends.scripted_config import ScriptedConfig, Triple
-from vla3d_ros.policy.backends.scripted_motion import ToolMotion, interpolate_motion, tool_position
+from vla3d_ros.policy.backends.scripted_motion import ToolMotion, interpolate_motion, tool_poses, tool_position
 from vla3d_ros.policy.backends.scripted_perception import Belief, turn_symmetry
 from vla3d_ros.policy.backends.scripted_phases import CARRYING, Goals, Phase, PhaseMachine, PlanState
 
@@ -42,6 +42,7 @@ class ScriptedPlanner:
         self._steady: tuple[int, float] | None = None
         self._yaws = {"pick": config.task.preferred_yaw_rad, "place": config.task.preferred_yaw_rad}
         self._stray_ticks = 0
+        self._is_pushed = False
         self.attempts = 1
         """Grasps begun, including the current one."""
 
@@ -72,6 +73,10 @@ class ScriptedPlanner:
         """Begin with a motion that somebody else has planned so far, rather than at rest."""
         state = PlanState(phase=Phase.APPROACH, motion=motion, anchor=motion.position)
         self._rollout, self._rollout_ns = [state, state], stamp_ns
+
+    def start_over(self) -> None:
+        """Let the next plan start from the measured motion: the arm was moved by somebody else."""
+        self._is_pushed = True
 
     def motion_at(self, stamp_ns: int) -> ToolMotion | None:
         """Return the planned motion at an instant, None before the first plan."""
@@ -115,6 +120,7 @@ class ScriptedPlanner:
         error = planned.motion.position - position
         settings = self._config.motion
         is_off = np.linalg.norm(error[:3]) > settings.reseed_m or np.abs(error[3:]).max() > settings.reseed_rad
+        is_off, self._is_pushed = is_off or self._is_pushed, False
         return replace(planned, motion=measured, settled_s=0.0) if is_off else planned
 
     def _planned(self, stamp_ns: int) -> PlanState | None:
@@ -197,6 +203,16 @@ class ScriptedPlanner:
             kept = _nearest(yaw, task.preferred_yaw_rad, symmetry)
         self._yaws[goal] = kept
         return kept
+
+
+def planned_chunk(states: Sequence[PlanState], robot: RobotState) -> ArmChunk:
+    """Return planned states as a chunk of an arm, relative to where it is."""
+    Ts_base_ee = tool_poses(np.stack([state.motion.position for state in states]))
+    return ArmChunk(
+        arm=robot.arm,
+        Ts_ee0_ee=robot.T_base_ee.inverse().matrix @ Ts_base_ee,
+        gripper_opening=np.array([state.opening for state in states]),
+    )
 
 
 def _nearest(yaw: float, reference: float, symmetry: float) -> float:

@@ -70,6 +70,7 @@ class Vla3dConfig:
     instances: int = 16
     mask_threshold: float = 0.5
     # 3.3 completion.
+    completes: bool = True  # without: its slots stay empty, and nothing of it is built (the paper's model A)
     occluded_instances: int = 6
     points_per_instance: int = 5
     proposal: str = "mirror"  # mirror | extrude | learned
@@ -86,6 +87,7 @@ class Vla3dConfig:
     fourier_frequencies: int = 8
     completion_blocks: int = 2
     # 3.4 aggregation.
+    routes: bool = True  # without: instances do not gather from completion points (Eq. 15-16; the paper's model B)
     neighbours: int = 8  # K of Eq. 15
     bias_width: int = 64  # hidden width of MLP_bias
     ee_frequencies: int = 6  # F of Eq. 14
@@ -136,6 +138,7 @@ class Vla3dConfig:
                 self.kept_candidates >= self.points_per_instance,
                 "'kept_candidates' must be at least 'points_per_instance'",
             ),
+            (self.completes or not self.routes, "'routes' needs 'completes': there is nothing else to gather from"),
             (self.neighbours <= points, f"'neighbours' is {self.neighbours}; expected at most {points} points"),
         ]
 

@@ -237,3 +237,38 @@ def test_a_config_says_everything_that_contradicts():
         )
     for word in ("guess", "lidar", "neighbours", "mask_threshold", "a head is 4 wide"):
         assert word in str(caught.value)
+
+
+def test_completion_switched_off_empties_its_slots_and_unrouted_instances_do_not_notice():
+    route, config = built(routes=False)
+    features, inputs = route_features(config), route_inputs(config)
+    whole = run(route, features, inputs)
+    route.completes = False
+    without = run(route, features, inputs)
+    assert whole.display["completion_mask"].any()
+    assert not without.display["completion_mask"].any()
+    assert not without.display["completion_points"].any()
+    count = config.vla3d.instances
+    np.testing.assert_array_equal(without.extra_tokens[:, :count], whole.extra_tokens[:, :count])
+    assert not without.extra_tokens[:, count:].any()
+
+
+def test_routing_is_what_lets_completion_points_reach_the_instances():
+    route, config = built()
+    features, inputs = route_features(config), route_inputs(config)
+    whole = run(route, features, inputs)
+    route.routes = False
+    count = config.vla3d.instances
+    assert not np.allclose(run(route, features, inputs).extra_tokens[:, :count], whole.extra_tokens[:, :count])
+
+
+def test_what_is_not_wanted_is_not_built_and_can_not_be_asked_for():
+    route, config = built(completes=False, routes=False)
+    assert not any(name.startswith(("occlusion", "gate", "local_context")) for name, _ in route.named_parameters())
+    features, inputs = route_features(config), route_inputs(config)
+    assert run(route, features, inputs).extra_tokens.shape[1] == config.vla3d.instances + config.vla3d.completion_points
+    hidden = torch.zeros_like(features.token_mask)
+    with pytest.raises(ConfigError, match="no predictor"):
+        route.reconstruct(features, inputs, hidden, torch.zeros(1, 1, dtype=torch.int64))
+    with pytest.raises(ConfigError, match="'routes' needs 'completes'"):
+        built(completes=False)
