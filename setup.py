@@ -76,7 +76,7 @@ setup(
         "tensorrt-rtx": ["onnx>=1.15", "tensorrt-rtx-cu13-bindings>=1.7,<1.8", "tensorrt-rtx-cu13-libs>=1.7,<1.8"],
         "remote": ["msgpack>=1.0", "websockets>=15"],
         "teleop": ["evdev>=1.6", "pyspacemouse>=2.0", "websockets>=15"],
-        "console": ["viser>=1.0"],
+        "console": ["viser>=1.1", "websockets>=15"],
         "lerobot": ["av>=12", "pyarrow>=15"],
         "browser": ["selenium>=4.20"],
         "agx": ["piper_sdk>=0.6.2", "python-can>=4.3"],
