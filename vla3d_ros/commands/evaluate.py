@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from vla3d_ros.evaluation.trial_loop import TrialSetup
 from vla3d_ros.execution import ExecutionConfig
 from vla3d_ros.policy.loading import load_backend
 from vla3d_ros.resources import config_dir
+from vla3d_ros.twin.variation import load_variation
 
 
 def trial_setup(deployment: Deployment, *, latency_ms: float, nudge_share: float) -> TrialSetup:
@@ -51,6 +53,8 @@ def evaluate(options: argparse.Namespace, run_dir: Path, console: Console) -> in
     if not 0.0 <= options.nudge <= 1.0:
         raise ConfigError(f"--nudge is {options.nudge:g}; expected a share from 0 to 1")
     setup = trial_setup(deployment, latency_ms=options.latency_ms, nudge_share=options.nudge)
+    if options.variation:
+        setup = replace(setup, variation=load_variation(options.variation, config_dir() / "variations"))
     started = time.monotonic()
     with Progress(console=console) as progress:
         task = progress.add_task(f"{options.trials} trials", total=options.trials)

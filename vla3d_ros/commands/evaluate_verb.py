@@ -54,6 +54,7 @@ def _add_protocol_options(verb: argparse.ArgumentParser) -> None:
 def _add_batch_options(verb: argparse.ArgumentParser) -> None:
     group = verb.add_argument_group("a batch, and --fast")
     group.add_argument("--trials", type=_positive, default=20, help="of a batch; default: %(default)s")
+    group.add_argument("--variation", default=None, metavar="NAME", help="in config/variations; default: none")
     group.add_argument("--nudge", type=float, default=0.0, metavar="P", help="share of trials with a nudge, 0 to 1")
     group.add_argument("--latency-ms", type=float, default=40.0, help="from capture to chunk; default: %(default)s")
     group.add_argument("--processes", type=_positive, default=1, help="default: %(default)s")
