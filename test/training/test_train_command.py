@@ -43,7 +43,7 @@ def test_the_smoke_recipe_lowers_its_loss_and_killed_and_resumed_ships_the_same_
         values = [entry["figures"][name] for entry in lines(whole, "training") if entry["stage"] == stage]
         assert np.mean(values[-5:]) < 0.6 * np.mean(values[:5])
     off_mm = [entry["figures"]["position_mm"] for entry in lines(whole, "validation")]
-    assert off_mm[-1] < 0.9 * off_mm[0]
+    assert off_mm[-1] < 0.95 * off_mm[0]
 
     process = subprocess.Popen(vla3d(*train, "--out", killed))
     try:

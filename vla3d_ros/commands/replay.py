@@ -24,6 +24,7 @@ from vla3d_ros.replay.fingerprint import (
     hash_values,
 )
 from vla3d_ros.replay.golden import read_golden, write_golden
+from vla3d_ros.replay.judging import JudgingProcess
 from vla3d_ros.replay.offline import OfflineReplay, Replay
 from vla3d_ros.replay.recorded_run import RecordedRun
 from vla3d_ros.replay.replay_setup import ReplaySetup
@@ -72,6 +73,8 @@ def _add_limits(verb: argparse.ArgumentParser) -> None:
 def _add_playing(verb: argparse.ArgumentParser) -> None:
     playing = verb.add_argument_group("through ROS", "the words of 'ros2 bag play'")
     playing.add_argument("--through", metavar="DEPLOYMENT", help="play the bag as topics into its nodes, in dry run")
+    into = "move a twin deployment's arm by the recorded chunks, and compare its path with the recorded one"
+    playing.add_argument("--into", metavar="DEPLOYMENT", help=into)
     playing.add_argument("-r", "--rate", type=float, default=1.0, help="default: 1")
     playing.add_argument("--start-offset", type=float, default=0.0, metavar="S", help="seconds into the bag")
     playing.add_argument("--playback-duration", type=float, default=-1.0, metavar="S", help="default: to the end")
@@ -88,6 +91,10 @@ def _add_playing(verb: argparse.ArgumentParser) -> None:
 
 
 def _replay(options: argparse.Namespace, console: Console) -> int:
+    if options.into:
+        from vla3d_ros.commands.replay_into import replay_into
+
+        return replay_into(options, console)
     if options.through:
         from vla3d_ros.commands.replay_through import replay_through
 
@@ -102,17 +109,19 @@ def replay(options: argparse.Namespace, console: Console) -> int:
         0 if the limits hold, else 1.
     """
     limits = _limits(options)
-    with console.status("reading the bag"):
-        run = recorded_run(options)
-    survey, chosen = marker_survey(options.markers), choose_policy(_policy_name(run, options))
-    backend = chosen.open()
-    try:
-        offline = _offline(run, options, backend)
-        if survey is not None:
-            offline.on_observation = survey.add
-        outcome = _outcome(offline, backend, chosen, options, limits, console)
-    finally:
-        backend.close()
+    survey = marker_survey(options.markers)
+    with JudgingProcess() as judging:
+        with console.status("reading the bag"):
+            run = recorded_run(options)
+        chosen = choose_policy(_policy_name(run, options))
+        backend = chosen.open()
+        try:
+            offline = _offline(run, options, backend, judging)
+            if survey is not None:
+                offline.on_observation = survey.add
+            outcome = _outcome(offline, backend, chosen, options, limits, console)
+        finally:
+            backend.close()
     markers = survey.findings() if survey is not None else ()
     if survey is not None:
         outcome = replace(outcome, extras={"markers": [finding.to_json() for finding in markers]})
@@ -143,14 +152,16 @@ def _policy_name(run: RecordedRun, options: argparse.Namespace) -> str:
     return name
 
 
-def _offline(run: RecordedRun, options: argparse.Namespace, backend: PolicyBackend) -> OfflineReplay:
+def _offline(
+    run: RecordedRun, options: argparse.Namespace, backend: PolicyBackend, judging: JudgingProcess
+) -> OfflineReplay:
     cameras = backend.description.cameras
     setup = setup_for(run, options, cameras)
     wants_all = options.observations == "all" or options.instruction is not None
     if options.observations == "recorded" and not run.fed:
         raise RecordingError(f"bag {run.path} does not tell what its policy was given; use --observations all")
     fed = run.fed if run.fed and not wants_all else None
-    return OfflineReplay(run, setup, cameras, fed, backend.description.depth_cameras)
+    return OfflineReplay(run, setup, cameras, fed, backend.description.depth_cameras, judging)
 
 
 def _play(offline: OfflineReplay, backend: PolicyBackend, console: Console, word: str) -> Replay:
@@ -239,7 +250,7 @@ def _against_policy(
     other = chosen.open()
     try:
         fed, told = None if offline.fed is None else offline.run.fed, other.description
-        offline = OfflineReplay(offline.run, offline.setup, told.cameras, fed, told.depth_cameras)
+        offline = OfflineReplay(offline.run, offline.setup, told.cameras, fed, told.depth_cameras, offline.judging)
         theirs = _play(offline, other, console, "the other policy")
     finally:
         other.close()

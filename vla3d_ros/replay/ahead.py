@@ -1,4 +1,4 @@
-"""Work of one stage while the next is busy: decoding ahead of inference, judging behind it, each in its own order."""
+"""Work of one stage while the next is busy: decoding ahead of inference, in its own order."""
 
 from __future__ import annotations
 

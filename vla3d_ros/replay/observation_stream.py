@@ -134,22 +134,28 @@ class ObservationStream:
         depths = {topic: camera for camera, topic in layout.depths.items() if camera in self._depth_cameras}
         calibration = {**infos, **mounts} if self._setup.is_calibration_recorded else {}
         seen: dict[str, bytes] = {}
-        with BagReader(self._run.path) as bag:
-            for message in bag.messages([*cameras, *depths, *calibration]):
-                if message.topic in cameras:
-                    image = _decoded(bag, message, cameras[message.topic])
-                    yield replace(image, receive_ns=image.stamp_ns)
-                elif message.topic in depths:
-                    msg, camera = bag.decode(message), depths[message.topic]
-                    yield _Depth(camera, decoding.duration_ns(msg.header.stamp), decoding.depth(camera, msg))
-                elif seen.get(message.topic) != message.cdr[_STAMP.stop :]:
-                    seen[message.topic] = message.cdr[_STAMP.stop :]
-                    decoded = bag.decode(message)
-                    if message.topic in infos:
-                        camera = infos[message.topic]
-                        window.add_model(camera, decoding.camera_model(camera, decoded))
-                    else:
-                        window.add_mount(decoding.camera_mount(mounts[message.topic], decoded))
+        bag = _open_for_any_thread(self._run)
+        for message in bag.messages([*cameras, *depths, *calibration]):
+            if message.topic in cameras:
+                image = _decoded(bag, message, cameras[message.topic])
+                yield replace(image, receive_ns=image.stamp_ns)
+            elif message.topic in depths:
+                msg, camera = bag.decode(message), depths[message.topic]
+                yield _Depth(camera, decoding.duration_ns(msg.header.stamp), decoding.depth(camera, msg))
+            elif seen.get(message.topic) != message.cdr[_STAMP.stop :]:
+                seen[message.topic] = message.cdr[_STAMP.stop :]
+                decoded = bag.decode(message)
+                if message.topic in infos:
+                    camera = infos[message.topic]
+                    window.add_model(camera, decoding.camera_model(camera, decoded))
+                else:
+                    window.add_mount(decoding.camera_mount(mounts[message.topic], decoded))
+
+
+def _open_for_any_thread(run: RecordedRun) -> BagReader:
+    """The bag as it is open already, unless its storage is tied to the thread that opened it, as SQLite's is."""
+    files = list(run.path.glob("*.mcap")) if run.path.is_dir() else [run.path]
+    return run.bag if files and all(file.suffix == ".mcap" for file in files) else BagReader(run.path)
 
 
 def _decoded(bag: BagReader, message: BagMessage, camera: str) -> CameraImage:

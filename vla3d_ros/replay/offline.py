@@ -7,7 +7,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -16,8 +15,9 @@ from vla3d_ros.errors import Vla3dError
 from vla3d_ros.policy.backend import PolicyBackend
 from vla3d_ros.policy.observation_digest import observation_digest
 from vla3d_ros.replay.ahead import ahead
-from vla3d_ros.replay.chunk_judge import ChunkJudge, Judgement
+from vla3d_ros.replay.chunk_judge import Judgement
 from vla3d_ros.replay.chunk_record import ChunkRecord, record_of_chunk
+from vla3d_ros.replay.judging import Judging, JudgingHere
 from vla3d_ros.replay.observation_stream import ObservationStream, require_observations
 from vla3d_ros.replay.recorded_run import Fed, RecordedRun, prompt_at
 from vla3d_ros.replay.replay_setup import ReplaySetup
@@ -84,6 +84,7 @@ class OfflineReplay:
         cameras: Sequence[str],
         fed: Sequence[Fed] | None = None,
         depth_cameras: Sequence[str] = (),
+        judging: Judging | None = None,
     ) -> None:
         """Prepare.
 
@@ -93,7 +94,9 @@ class OfflineReplay:
             cameras: Views the policies want.
             fed: The observations to use, in order; None: every complete one while there is an instruction.
             depth_cameras: Cameras whose depth the policies look at.
+            judging: Adapter and safety; by default in this thread, after each inference.
         """
+        self.judging = judging or JudgingHere()
         self.run, self.setup, self.cameras = run, setup, tuple(cameras)
         self.stream = ObservationStream(run, setup, cameras, depth_cameras)
         self.fed = None if fed is None else {one.stamp_ns: one for one in fed}
@@ -130,11 +133,11 @@ class OfflineReplay:
         """
         backend.description.require_arms([arm.name for arm in self.setup.embodiment.arms])
         begun = time.perf_counter()
-        judge = ChunkJudge(self.run.joints, self.setup)
+        self.judging.begin(self.run.joints, self.setup)
         task, stamps = None, set()
-        judged: list[Future[ReplayedChunk]] = []
+        answers: list[_Answer] = []
         unanswered: dict[int, str] = {}
-        with _short_turns(), ThreadPoolExecutor(max_workers=1) as behind:
+        with _short_turns():
             for observation, number in ahead(self.observations(), _AHEAD):
                 if number != task:
                     backend.reset(observation.instruction)
@@ -146,12 +149,14 @@ class OfflineReplay:
                 except Vla3dError as error:
                     unanswered[observation.stamp_ns] = str(error)
                     continue
-                judged.append(behind.submit(self._judged, judge, _Seen.of(observation), chunk, compute_ms))
+                self.judging.take(chunk, self._arrival_ns(observation.stamp_ns))
+                record = record_of_chunk(chunk, self.setup.strokes_m)
+                answers.append(_Answer.to(observation, record, compute_ms))
                 on_chunk(observation.stamp_ns)
         require_observations(len(stamps), self.run, self.stream.counters)
         return Replay(
             policy=backend.description.name,
-            chunks=tuple(one.result() for one in judged),
+            chunks=tuple(map(_Answer.judged, answers, self.judging.finish())),
             unanswered=unanswered,
             unseen=tuple(sorted(one for one, fed in (self.fed or {}).items() if fed.instruction and one not in stamps)),
             observations=len(stamps),
@@ -160,21 +165,15 @@ class OfflineReplay:
             recorded_s=self.run.duration_ns * 1e-9,
         )
 
-    def _judged(self, judge: ChunkJudge, seen: _Seen, chunk: ActionChunk, compute_ms: float) -> ReplayedChunk:
-        known = self.run.chunks.get(seen.stamp_ns)
-        arrival_ns = known.receive_ns if known is not None else seen.stamp_ns + self.setup.latency_ns
-        return ReplayedChunk(
-            record=record_of_chunk(chunk, self.setup.strokes_m),
-            judgement=judge.judge(chunk, max(arrival_ns, seen.stamp_ns)),
-            observation=seen.digest,
-            views=seen.views,
-            compute_ms=compute_ms,
-        )
+    def _arrival_ns(self, stamp_ns: int) -> int:
+        """When the chunk of an observation reaches the adapter: as recorded, or after the usual latency."""
+        known = self.run.chunks.get(stamp_ns)
+        return max(stamp_ns, known.receive_ns if known is not None else stamp_ns + self.setup.latency_ns)
 
 
 @contextmanager
 def _short_turns() -> Iterator[None]:
-    """Let threads hand the interpreter on sooner: inference must not wait for the judge."""
+    """Let threads hand the interpreter on sooner: inference must not wait for decoding."""
     usual_s = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     try:
@@ -183,18 +182,28 @@ def _short_turns() -> Iterator[None]:
         sys.setswitchinterval(usual_s)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """What is kept of an observation when its pictures are not needed any more."""
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class _Answer:
+    """A chunk, and what is kept of its observation when the pictures are not needed any more."""
 
-    stamp_ns: int
-    digest: str
+    record: ChunkRecord
+    observation: str
     views: int
+    compute_ms: float
 
     @classmethod
-    def of(cls, observation: Observation) -> _Seen:
+    def to(cls, observation: Observation, record: ChunkRecord, compute_ms: float) -> _Answer:
         digest = observation_digest(observation)
-        return cls(stamp_ns=observation.stamp_ns, digest=digest, views=len(observation.views))
+        return cls(record=record, observation=digest, views=len(observation.views), compute_ms=compute_ms)
+
+    def judged(self, judgement: Judgement) -> ReplayedChunk:
+        return ReplayedChunk(
+            record=self.record,
+            judgement=judgement,
+            observation=self.observation,
+            views=self.views,
+            compute_ms=self.compute_ms,
+        )
 
 
 def _infer(backend: PolicyBackend, observation: Observation) -> tuple[ActionChunk, float]:

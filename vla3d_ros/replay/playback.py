@@ -75,6 +75,14 @@ def parse_remaps(words: Sequence[str]) -> dict[str, str]:
     return dict(word.split(":=") for word in words)
 
 
+def restamped(cdr: bytes, shift_ns: int) -> bytes:
+    """Return a serialized message that starts with a header, with its stamp moved by a number of nanoseconds."""
+    stamp = _STAMPS[cdr[1] & 1]
+    sec, nanosec = stamp.unpack_from(cdr, 4)
+    stamp_ns = sec * _NS + nanosec + shift_ns
+    return cdr[:4] + stamp.pack(stamp_ns // _NS, stamp_ns % _NS) + cdr[12:]
+
+
 class Playback:
     """The messages of one bag in order, lap after lap."""
 
@@ -205,12 +213,7 @@ class Playback:
 
     def _restamped(self, topic: str, cdr: bytes, shift_ns: int) -> bytes:
         """Add the laps to the stamp of a message that starts with a header, so that time does not go back."""
-        if not shift_ns or topic not in self._with_header:
-            return cdr
-        stamp = _STAMPS[cdr[1] & 1]
-        sec, nanosec = stamp.unpack_from(cdr, 4)
-        stamp_ns = sec * _NS + nanosec + shift_ns
-        return cdr[:4] + stamp.pack(stamp_ns // _NS, stamp_ns % _NS) + cdr[12:]
+        return restamped(cdr, shift_ns) if shift_ns and topic in self._with_header else cdr
 
 
 class PlaybackClock:

@@ -121,10 +121,12 @@ class AnswerLog:
 class RecordedRun:
     """One bag, read once. Lists are in order of reception; `ee_messages` are (stamp, decoded message).
 
-    read_s: wall time that reading took.
+    bag: stays open for the pictures: to open one takes longer than to read seconds of it. read_s: wall time that
+    reading took.
     """
 
     path: Path
+    bag: BagReader
     layout: BagLayout
     topics: Mapping[str, str]
     start_ns: int
@@ -167,22 +169,22 @@ def read_run(path: Path, joint_states: str = "") -> RecordedRun:
         RecordingError: If the bag can not be opened, is damaged, or lacks the topic.
     """
     begun = time.perf_counter()
-    with BagReader(path) as bag:
-        layout = bag_layout(bag.topics)
-        if joint_states:
-            if joint_states not in bag.topics:
-                raise RecordingError(f"bag {path} has no topic '{joint_states}'; available: {sorted(bag.topics)}")
-            layout = replace(layout, joint_states=joint_states)
-        run = RecordedRun(
-            path=path, layout=layout, topics=bag.topics, start_ns=bag.start_ns, duration_ns=bag.duration_ns
-        )
-        if notice := bag.custom_data.get("composition"):
-            run.notes.append(notice)
-        reader = _Reader(bag, run)
-        wanted = reader.wanted
-        if wanted:
-            for message in bag.messages(wanted):
-                reader.take(message)
+    bag = BagReader(path)
+    layout = bag_layout(bag.topics)
+    if joint_states:
+        if joint_states not in bag.topics:
+            raise RecordingError(f"bag {path} has no topic '{joint_states}'; available: {sorted(bag.topics)}")
+        layout = replace(layout, joint_states=joint_states)
+    run = RecordedRun(
+        path=path, bag=bag, layout=layout, topics=bag.topics, start_ns=bag.start_ns, duration_ns=bag.duration_ns
+    )
+    if notice := bag.custom_data.get("composition"):
+        run.notes.append(notice)
+    reader = _Reader(bag, run)
+    wanted = reader.wanted
+    if wanted:
+        for message in bag.messages(wanted):
+            reader.take(message)
     run.fed, run.chunks = reader.answers.fed(), reader.answers.chunks
     run.read_s = time.perf_counter() - begun
     return run
