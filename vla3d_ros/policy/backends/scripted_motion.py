@@ -14,6 +14,7 @@ from vla3d_ros.policy.backends.scripted_config import MotionSettings
 Float = NDArray[np.float64]
 
 _AXES = 6
+_ARRIVED = 1e-9  # m, rad and their derivatives: nearer than this is rounding, at which Ruckig 0.x may give up
 _R_BASE_DOWN = np.diag([1.0, -1.0, -1.0])
 _SYNCHRONIZATION = [Synchronization.Time, Synchronization.Time, *[Synchronization.No] * 4]
 
@@ -52,6 +53,7 @@ class MotionProfile:
         Returns:
             The motion one step later.
         """
+        motion = _without_rounding(motion, goal)
         self._input.current_position = motion.position.tolist()
         self._input.current_velocity = motion.velocity.tolist()
         self._input.current_acceleration = motion.acceleration.tolist()
@@ -64,6 +66,17 @@ class MotionProfile:
             velocity=np.array(self._output.new_velocity),
             acceleration=np.array(self._output.new_acceleration),
         )
+
+
+def _without_rounding(motion: ToolMotion, goal: Float) -> ToolMotion:
+    """Put axes that have come to rest at their goal but for rounding exactly there (pantor/ruckig issue 160)."""
+    parts = (motion.position - goal, motion.velocity, motion.acceleration)
+    has_arrived = np.all([np.abs(part) < _ARRIVED for part in parts], axis=0)
+    return ToolMotion(
+        position=np.where(has_arrived, goal, motion.position),
+        velocity=np.where(has_arrived, 0.0, motion.velocity),
+        acceleration=np.where(has_arrived, 0.0, motion.acceleration),
+    )
 
 
 def interpolate_motion(before: ToolMotion, after: ToolMotion, fraction: float, step_s: float) -> ToolMotion:
