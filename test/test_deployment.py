@@ -97,3 +97,16 @@ def test_a_deployment_with_hardware_may_not_decide_to_move_by_itself(tmp_path):
 def test_a_twin_moves_whether_it_is_started_live_or_not(tmp_path):
     for is_live in (True, False):
         assert load_deployment(written(tmp_path), CONFIG, is_live=is_live).parameters["adapter"]["dry_run"] is False
+
+
+@pytest.mark.parametrize("namespace", ["", "/fr3", "fr3/", "7th", "left arm", 3])
+def test_a_namespace_that_ros_can_not_name_nodes_in_is_refused(tmp_path, namespace):
+    with pytest.raises(ConfigError, match="'namespace' is .*expected a ROS name without leading slash"):
+        load_deployment(written(tmp_path, namespace=namespace), CONFIG)
+
+
+def test_processes_and_nodes_of_another_shape_are_refused_together(tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        load_deployment(written(tmp_path, processes=["camera"], nodes=["camera"]), CONFIG)
+    assert "'processes' must be a list of entries" in str(refused.value)
+    assert "'nodes' must map every node" in str(refused.value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from vla3d_ros.errors import ConfigError, join_problems
 
 _KEYS = {"description", "namespace", "robot", "rig", "use_sim_time", "processes", "nodes"}
 _OPTIONAL_KEYS = {"hardware"}
+_NAMESPACE = re.compile(r"[A-Za-z_]\w*(/[A-Za-z_]\w*)*", re.ASCII)
 _FILE_KEYS = {"backend_config": "policies", "scene_file": "scenes", "teleop_file": "teleop"}
 
 
@@ -121,7 +123,7 @@ def _check(content: Any) -> list[str]:
     known = _KEYS | _OPTIONAL_KEYS
     problems = [f"unknown key '{key}': expected one of {sorted(known)}" for key in content if key not in known]
     problems += [f"missing key '{key}'" for key in sorted(_KEYS) if key not in content]
-    if problems:
+    if problems := problems or _shape_problems(content):
         return problems
     listed = [node for process in content["processes"] for node in process["nodes"]]
     problems += [f"node '{node}' is in two processes" for node in sorted({n for n in listed if listed.count(n) > 1})]
@@ -130,6 +132,20 @@ def _check(content: Any) -> list[str]:
     if content.get("hardware", False) and "dry_run" in (content["nodes"].get("adapter") or {}):
         text = "leave it out: a deployment with hardware is a dry run until it is started with --live"
         problems.append(f"'dry_run' is set for node 'adapter'; {text}")
+    return problems
+
+
+def _shape_problems(content: Mapping[str, Any]) -> list[str]:
+    """Say what is not even of the kind that the other checks read."""
+    problems = []
+    if not (isinstance(content["namespace"], str) and _NAMESPACE.fullmatch(content["namespace"])):
+        text = "expected a ROS name without leading slash, such as 'fr3': two robots on one network need two"
+        problems.append(f"'namespace' is {content['namespace']!r}; {text}")
+    if not isinstance(content["nodes"], dict):
+        problems.append("'nodes' must map every node to its parameters")
+    processes = content["processes"] if isinstance(content["processes"], list) else [None]
+    if not all(isinstance(entry, dict) and isinstance(entry.get("nodes"), list) for entry in processes):
+        problems.append("'processes' must be a list of entries with 'name' and the list 'nodes'")
     return problems
 
 
