@@ -47,3 +47,18 @@ def test_every_way_ends_exactly_at_its_goal():
         for _ in range(400):
             motion = profile.step(motion, goal)
         assert np.array_equal(motion.position, goal)
+
+
+def test_where_two_axes_can_not_arrive_together_each_arrives_within_its_bounds():
+    goal = np.array([0.5966978981441357, -0.2753399586443131, 0.024, 0.0, 0.0, -0.4411173577498397])
+    motion = ToolMotion(
+        position=np.array([0.5968546742731262, -0.2755170634406477, 0.02415585455981921, 0.0, 0.0, goal[5]]),
+        velocity=np.array([-0.008208191195096866, 0.007977317578784738, -0.008175993069208905, 0.0, 0.0, 0.0]),
+        acceleration=np.array([0.2864994100359871, -0.1318080551300609, 0.2859369348162091, 0.0, 0.0, 0.0]),
+    )  # Ruckig finds no common duration for these numbers
+    profile = MotionProfile(SETTINGS, STEP_S)
+    for _ in range(30):
+        motion = profile.step(motion, goal)
+        assert np.all(np.abs(motion.velocity[:3]) <= SETTINGS.speed_m_s)
+        assert np.all(np.abs(motion.acceleration[:3]) <= np.array(SETTINGS.acceleration_m_s2) + 1e-9)
+    assert np.array_equal(motion.position, goal)

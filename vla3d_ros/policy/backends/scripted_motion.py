@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from ruckig import InputParameter, OutputParameter, Result, Ruckig, Synchronization
+from ruckig import InputParameter, OutputParameter, Result, Ruckig, RuckigError, Synchronization
 from scipy.spatial.transform import Rotation
 
 from vla3d_ros.policy.backends.scripted_config import MotionSettings
@@ -41,7 +41,6 @@ class MotionProfile:
         self._input.max_velocity = [*settings.speed_m_s, *[settings.rotation_speed_rad_s] * 3]
         self._input.max_acceleration = [*settings.acceleration_m_s2, *[settings.rotation_acceleration_rad_s2] * 3]
         self._input.max_jerk = [*settings.jerk_m_s3, *[settings.rotation_jerk_rad_s3] * 3]
-        self._input.per_dof_synchronization = _SYNCHRONIZATION
 
     def step(self, motion: ToolMotion, goal: Float) -> ToolMotion:
         """Advance one step.
@@ -58,7 +57,7 @@ class MotionProfile:
         self._input.current_velocity = motion.velocity.tolist()
         self._input.current_acceleration = motion.acceleration.tolist()
         self._input.target_position = goal.tolist()
-        result = self._generator.update(self._input, self._output)
+        result = self._update()
         if result not in (Result.Working, Result.Finished):
             raise RuntimeError(f"no motion profile from {motion} to {goal.tolist()}: {result}")
         return ToolMotion(
@@ -66,6 +65,15 @@ class MotionProfile:
             velocity=np.array(self._output.new_velocity),
             acceleration=np.array(self._output.new_acceleration),
         )
+
+    def _update(self) -> Result:
+        """Let x and y arrive together, or, where Ruckig finds no such profile, each as soon as it can, as bounded."""
+        self._input.per_dof_synchronization = _SYNCHRONIZATION
+        try:
+            return self._generator.update(self._input, self._output)
+        except RuckigError:  # "error in step 2": it has each axis' profile and fails to stretch one (pantor/ruckig 160)
+            self._input.per_dof_synchronization = [Synchronization.No] * _AXES
+            return self._generator.update(self._input, self._output)
 
 
 def _without_rounding(motion: ToolMotion, goal: Float) -> ToolMotion:
