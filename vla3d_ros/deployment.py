@@ -139,7 +139,7 @@ def _shape_problems(content: Mapping[str, Any]) -> list[str]:
     """Say what is not even of the kind that the other checks read."""
     problems = []
     if not (isinstance(content["namespace"], str) and _NAMESPACE.fullmatch(content["namespace"])):
-        text = "expected a ROS name without leading slash, such as 'fr3': two robots on one network need two"
+        text = "expected a ROS name without leading slash, such as 'station_1': two robots on one network need two"
         problems.append(f"'namespace' is {content['namespace']!r}; {text}")
     if not isinstance(content["nodes"], dict):
         problems.append("'nodes' must map every node to its parameters")
