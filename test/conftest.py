@@ -1,8 +1,17 @@
-"""One quiet corner of ROS for the whole run: a domain nobody uses, this machine only, the shipped transport."""
+"""One quiet corner of ROS for the whole run: a domain nobody uses, this machine only, the shipped transport.
+
+A second chance, and who gets one: tests marked `ros` start processes that have to find one another and to keep time
+beside everything else the machine does. If such a test waited in vain (`waiting.WaitedInVainError`), it is run once
+more, and the summary says so under "needed a second run": a test that is there often has a cause that must be found.
+Nothing else is run again. A wrong number, a missing file, a broken law fails at once, whatever the load; and a test that
+may be late but not wrong has to say so by waiting, not by measuring.
+"""
 
 import contextlib
 import importlib.util
 import os
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -15,9 +24,17 @@ from vla3d_ros.ros.domain import claimed_domain
 from vla3d_ros.ros.environment import prepare_environment
 from vla3d_ros.twin.engine import import_mujoco
 
+sys.path.insert(0, str(Path(__file__).parent / "support"))  # for every folder's tests, whatever the import mode
+from waiting import WaitedInVainError  # noqa: E402
+
 TEST_DOMAINS = range(1, 40)
 RUN_MARK = f"VLA3D_TEST_RUN={os.getpid()}"
 GRACE_S = 5.0
+CHROMIUM_FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", "--use-gl=angle",
+    "--use-angle=swiftshader", "--enable-unsafe-swiftshader",
+)  # fmt: skip
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,6 +65,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
+        if item.get_closest_marker("ros") and _has_second_chances():
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=[WaitedInVainError.__name__]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name every test that was run twice, whatever became of it then."""
+    again = terminalreporter.stats.get("rerun", [])
+    if again:
+        terminalreporter.section("needed a second run", sep="=", yellow=True)
+    for report in again:
+        reason = getattr(getattr(report.longrepr, "reprcrash", None), "message", "") or "it said no more"
+        terminalreporter.line(f"{report.nodeid}: {reason.splitlines()[0]}", yellow=True)
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +89,24 @@ def ros_context() -> Iterator[None]:
     rclpy.try_shutdown()
 
 
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory) -> Iterator[object]:
+    """Start a headless Chromium that draws 3D without a GPU, and yield its Selenium driver; 1280 x 800."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed: pip install selenium")
+    browser, driver = shutil.which("chromium") or shutil.which("chromium-browser"), shutil.which("chromedriver")
+    if browser is None or driver is None:
+        pytest.skip("no Chromium with its driver: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for flag in (*CHROMIUM_FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('browser')}"):
+        options.add_argument(flag)
+    started = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    size = {"width": 1280, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    started.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    yield started
+    started.quit()
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_process_outlives_the_run() -> Iterator[None]:
     """Fail the run if a test left a process behind."""
@@ -68,6 +115,10 @@ def no_process_outlives_the_run() -> Iterator[None]:
     while (left := _descendants()) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not left, f"tests left processes behind: {left}"
+
+
+def _has_second_chances() -> bool:
+    return importlib.util.find_spec("pytest_rerunfailures") is not None
 
 
 def _has_ros() -> bool:

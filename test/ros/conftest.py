@@ -1,6 +1,6 @@
 """One deployment, started as separate processes, seen from outside."""
 
-import time
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
@@ -12,6 +12,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from waiting import wait_until
 
 from vla3d_ros.commands.graph import running_graph
 from vla3d_ros.deployment import load_deployment
@@ -48,10 +49,7 @@ class Ear:
 
     def wait(self, is_done: Callable[[], bool], what: str) -> None:
         """Spin until something is so; fail with its name after a minute of wall time."""
-        deadline = time.monotonic() + WALL_LIMIT_S
-        while not is_done():
-            assert time.monotonic() < deadline, f"waited {WALL_LIMIT_S:g} s in vain for {what}"
-            self._executor.spin_once(timeout_sec=0.05)
+        wait_until(is_done, what, limit_s=WALL_LIMIT_S, meanwhile=lambda: self._executor.spin_once(timeout_sec=0.05))
 
     def clear(self) -> None:
         """Forget what was heard."""
@@ -63,6 +61,32 @@ class Graph:
 
     def __init__(self, deployment, supervisor, runner: TrialRunner, ear: Ear) -> None:
         self.deployment, self.supervisor, self.runner, self.ear = deployment, supervisor, runner, ear
+
+
+@pytest.fixture
+def spun():
+    """Return a function that spins a node in a thread of its own until the test ends."""
+    stop, threads, nodes = threading.Event(), [], []
+
+    def spin(node):
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+
+        def run():
+            while not stop.is_set():
+                executor.spin_once(timeout_sec=0.05)
+
+        threads.append(threading.Thread(target=run))
+        threads[-1].start()
+        nodes.append(node)
+        return node
+
+    yield spin
+    stop.set()
+    for thread in threads:
+        thread.join()
+    for node in nodes:
+        node.destroy_node()
 
 
 @pytest.fixture(scope="module")

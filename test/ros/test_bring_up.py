@@ -1,14 +1,11 @@
-import threading
-
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="no ROS 2 in this Python: run 'make setup' or source ROS 2")
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn  # noqa: E402
 from rclpy.task import Future  # noqa: E402
 
 from vla3d_ros.errors import BringUpError  # noqa: E402
-from vla3d_ros.ros import bring_up  # noqa: E402
+from vla3d_ros.ros import bring_up, persistent_client  # noqa: E402
 
 pytestmark = pytest.mark.ros
 
@@ -28,39 +25,13 @@ class CountingNode(LifecycleNode):
 
 @pytest.fixture
 def walker(ros_context, monkeypatch):
-    monkeypatch.setattr(bring_up, "_ANSWER_S", 0.3)
+    monkeypatch.setattr(persistent_client, "_LOOK_S", 0.1)
     monkeypatch.setattr(bring_up, "_REASON_WAIT_S", 0.1)
     node = rclpy.create_node("walker", start_parameter_services=False)
     walker = bring_up.BringUp(node)
     yield walker
     walker.close()
     node.destroy_node()
-
-
-@pytest.fixture
-def spun():
-    """Return a function that spins a node in a thread of its own until the test ends."""
-    stop, threads, nodes = threading.Event(), [], []
-
-    def spin(node):
-        executor = SingleThreadedExecutor()
-        executor.add_node(node)
-
-        def run():
-            while not stop.is_set():
-                executor.spin_once(timeout_sec=0.05)
-
-        threads.append(threading.Thread(target=run))
-        threads[-1].start()
-        nodes.append(node)
-        return node
-
-    yield spin
-    stop.set()
-    for thread in threads:
-        thread.join()
-    for node in nodes:
-        node.destroy_node()
 
 
 def lose_first(monkeypatch, node, *, is_request_lost):

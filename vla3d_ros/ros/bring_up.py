@@ -8,34 +8,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from lifecycle_msgs.msg import State, Transition
-from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
-from rclpy.task import Future
 
 from vla3d_ros.errors import BringUpError
 from vla3d_ros.ros.qos import EVENT
+from vla3d_ros.ros.transitions import TransitionClient
 
-_CONFIGURE = (
-    "configure",
-    Transition.TRANSITION_CONFIGURE,
-    State.PRIMARY_STATE_UNCONFIGURED,
-    State.PRIMARY_STATE_INACTIVE,
-)
-_ACTIVATE = ("activate", Transition.TRANSITION_ACTIVATE, State.PRIMARY_STATE_INACTIVE, State.PRIMARY_STATE_ACTIVE)
-_ANSWER_S = 3.0  # after so long without an answer the node is asked whether it got the request
 _REASON_WAIT_S = 1.0
 _ATTEMPTS, _ATTEMPT_S = 4, 10.0
-
-
-class _OutOfPatienceError(Exception):
-    """Neither answer nor state came in time."""
 
 
 class _Patience:
@@ -48,9 +33,6 @@ class _Patience:
 
     def is_over(self) -> bool:
         return time.monotonic() > self._deadline_s
-
-    def at_most(self, seconds: float) -> _Patience:
-        return _Patience(max(0.0, min(seconds, self._deadline_s - time.monotonic())), self.dead)
 
 
 class BringUp:
@@ -90,55 +72,26 @@ class BringUp:
             BringUpError: Naming the node that refused, or did not come, and why.
         """
         for name in names:
-            for verb, transition, before, after in (_CONFIGURE, _ACTIVATE):
-                self._change_state(name, verb, transition, (before, after), _Patience(timeout_s, dead_processes))
+            for verb in ("configure", "activate"):
+                self._change_state(name, verb, _Patience(timeout_s, dead_processes))
             on_active(name)
 
-    def _change_state(
-        self, name: str, verb: str, transition: int, before_after: tuple[int, int], patience: _Patience
-    ) -> None:
-        client = self._node.create_client(ChangeState, f"{name}/change_state")
-        states = self._node.create_client(GetState, f"{name}/get_state")
+    def _change_state(self, name: str, verb: str, patience: _Patience) -> None:
+        client = TransitionClient(self._node, name)
         try:
-            if not self._wait(client.service_is_ready, patience, name):
+            if not self._wait(lambda: client.is_ready, patience, name):
                 raise BringUpError(
                     f"node '{name}' did not appear within {patience.timeout_s:g} s; see its process' log"
                 )
-            request = ChangeState.Request(transition=Transition(id=transition))
-            patience = _Patience(patience.timeout_s, patience.dead)
-            futures: list[Future] = []
-            state: int | None = before_after[0]
-            while state == before_after[0]:  # it never got the request, which is therefore made again
-                futures.append(client.call_async(request))
-                ask = partial(states.call_async, GetState.Request())
-                state = self._state_unless(lambda: _is_answered(futures), ask, before_after, name, patience)
-            if state is None and not _has_succeeded(futures):
+            patience, question = _Patience(patience.timeout_s, patience.dead), client.ask(verb)
+            if not self._wait(lambda: question.is_over, patience, name):
+                raise BringUpError(f"node '{name}' did not {verb} within {patience.timeout_s:g} s")
+            if not question.result().success:
                 self._wait(lambda: name in self._errors, _Patience(_REASON_WAIT_S, patience.dead), name)
                 reason = self._errors.get(name, "it gave no reason; see its log")
                 raise BringUpError(f"node '{name}': {reason}")
-        except _OutOfPatienceError as error:
-            raise BringUpError(f"node '{name}' did not {verb} within {patience.timeout_s:g} s") from error
         finally:
-            self._node.destroy_client(client)
-            self._node.destroy_client(states)
-
-    def _state_unless(
-        self,
-        is_answered: Callable[[], bool],
-        ask: Callable[[], Future],
-        expected: tuple[int, int],
-        name: str,
-        patience: _Patience,
-    ) -> int | None:
-        """Return which of two states a node is in, None as soon as it has answered. Busy nodes tell it later."""
-        while not self._wait(is_answered, patience.at_most(_ANSWER_S), name):
-            if patience.is_over():
-                raise _OutOfPatienceError
-            asked = ask()
-            is_told = self._wait(asked.done, patience.at_most(_ANSWER_S), name)
-            if is_told and not is_answered() and asked.result().current_state.id in expected:
-                return int(asked.result().current_state.id)
-        return None
+            client.close()
 
     def _wait(self, is_done: Callable[[], bool], patience: _Patience, name: str) -> bool:
         while not is_done():
@@ -155,15 +108,6 @@ class BringUp:
                 self._errors[status.name] = status.message
             else:
                 self._errors.pop(status.name, None)
-
-
-def _has_succeeded(futures: Iterable[Future]) -> bool:
-    return any(future.done() and future.result().success for future in futures)
-
-
-def _is_answered(futures: Sequence[Future]) -> bool:
-    """Whether one request succeeded or the newest was refused; answers come in the order of the requests."""
-    return _has_succeeded(futures) or futures[-1].done()
 
 
 def reactivate_nodes(names: Sequence[str], *, dead_processes: Callable[[], Iterable[str]]) -> None:

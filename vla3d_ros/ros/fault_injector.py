@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rclpy
@@ -23,14 +22,17 @@ from rclpy.publisher import Publisher
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import JointState, MultiDOFJointState
 from std_msgs.msg import Empty
-from std_srvs.srv import Trigger
 from trajectory_msgs.msg import JointTrajectory, MultiDOFJointTrajectory
 
+from vla3d_ros.errors import TransportError
 from vla3d_ros.evaluation.live_trials import LiveSession, TrialError, go_home
 from vla3d_ros.ros import conversions, fault_chunks, qos
+from vla3d_ros.ros.persistent_client import PersistentClient, ask_again
+from vla3d_ros.ros.robot_services import RobotServices
 from vla3d_ros.twin.motion_log import MotionRecord
 
 _TIMEOUT_S = 10.0
+_SERVICES = ("adapter/stop", "adapter/home", "/twin/save_log")
 _HEARTBEAT_S = 0.05
 _CHUNK_S = 1.0 / 30.0
 _LEAP_S = 0.5
@@ -65,7 +67,6 @@ class FaultInjector:
         self.fastest_rad_s = 0.0
         self._template: MultiDOFJointTrajectory | None = None
         self._ee_state: MultiDOFJointState | None = None
-        self._clients: dict[str, Any] = {}
         self._intruder: Publisher | None = None
         self._full_pid: int | None = None
         self._is_holding = True
@@ -82,6 +83,8 @@ class FaultInjector:
         self._chunks = node.create_publisher(MultiDOFJointTrajectory, "policy/chunk", qos.EVENT)
         self._clock = node.create_publisher(Clock, "/clock", qos.CLOCK)
         heartbeat = node.create_publisher(Empty, "heartbeat", qos.SENSOR)
+        self._services = RobotServices(node, _SERVICES, patience_s=_TIMEOUT_S)
+        self._twin = PersistentClient(node, SetParameters, "twin/set_parameters", patience_s=_TIMEOUT_S)
         node.create_subscription(MultiDOFJointTrajectory, "policy/chunk", self._on_chunk, qos.EVENT)
         node.create_subscription(MultiDOFJointState, "ee_state", self._on_ee_state, qos.SENSOR)
         node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
@@ -143,7 +146,10 @@ class FaultInjector:
         """See `FaultTools`."""
         value = ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=fault)
         request = SetParameters.Request(parameters=[Parameter(name="fault", value=value)])
-        result = self._call(SetParameters, "twin/set_parameters", request).results[0]
+        try:
+            result = self._twin.call(request, on_silence=ask_again).results[0]
+        except TransportError as error:
+            raise TrialError(str(error)) from error
         if not result.successful:
             raise TrialError(f"the twin refused fault '{fault}': {result.reason}")
 
@@ -227,23 +233,10 @@ class FaultInjector:
         ]
 
     def _trigger(self, service: str) -> str:
-        response = self._call(Trigger, service, Trigger.Request())
-        if not response.success:
-            raise TrialError(f"'{service}' refused: {response.message}")
-        return str(response.message)
-
-    def _call(self, kind: Any, service: str, request: Any) -> Any:
-        if service not in self._clients:  # never destroyed: the executor is waiting on them
-            self._clients[service] = self._node.create_client(kind, service)
-        client = self._clients[service]
-        if not client.wait_for_service(timeout_sec=_TIMEOUT_S):
-            raise TrialError(f"service '{service}' is not there after {_TIMEOUT_S:g} s")
-        done = threading.Event()
-        future = client.call_async(request)
-        future.add_done_callback(lambda _: done.set())
-        if not done.wait(_TIMEOUT_S):
-            raise TrialError(f"service '{service}' did not answer within {_TIMEOUT_S:g} s")
-        return future.result()
+        try:
+            return self._services.call(service)
+        except TransportError as error:
+            raise TrialError(str(error)) from error
 
     def _spin(self) -> None:
         try:

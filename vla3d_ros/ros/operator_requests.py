@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from rclpy.node import Node
-from rclpy.task import Future
-from std_srvs.srv import Trigger
+
+from vla3d_ros.ros.persistent_client import Question
+from vla3d_ros.ros.robot_services import RobotServices
 
 SERVICES = {
     **{name: f"adapter/{name}" for name in ("arm", "disarm", "stop", "reset", "home")},
@@ -20,7 +20,10 @@ OnAnswer = Callable[[str, bool, str], None]
 
 
 class OperatorRequests:
-    """Sends requests without waiting; answers come in the thread that spins the node."""
+    """Sends requests without waiting; answers come in the thread that spins the node, within a second or so.
+
+    No answer is an answer, too. What is asked again then, and what is not, is said in `robot_services`.
+    """
 
     def __init__(self, node: Node, on_answer: OnAnswer) -> None:
         """Create the clients.
@@ -30,18 +33,18 @@ class OperatorRequests:
             on_answer: Called with the request, whether it was granted, and what was said.
         """
         self._on_answer = on_answer
-        self._services: dict[str, Any] = {
-            name: node.create_client(Trigger, service) for name, service in SERVICES.items()
-        }
+        self._services = RobotServices(node, SERVICES.values())
 
     def send(self, request: str) -> None:
         """Send one of `SERVICES`; where nobody offers it, that is the answer."""
-        client = self._services[request]
-        if not client.service_is_ready():
-            self._on_answer(request, False, f"nobody offers the service '{SERVICES[request]}'")
+        service = SERVICES[request]
+        if not self._services.is_ready(service):
+            self._on_answer(request, False, f"nobody offers the service '{service}'")
             return
-        client.call_async(Trigger.Request()).add_done_callback(partial(self._on_done, request))
+        self._services.ask(service, partial(self._on_over, request), partial(self._on_answer, request, False))
 
-    def _on_done(self, request: str, future: Future) -> None:
-        response = future.result()
-        self._on_answer(request, bool(response.success), str(response.message))
+    def _on_over(self, request: str, question: Question) -> None:
+        if question.response is None:
+            self._on_answer(request, False, question.problem)
+        else:
+            self._on_answer(request, bool(question.response.success), str(question.response.message))

@@ -11,12 +11,13 @@ from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
 
 from vla3d_ros.errors import TransportError
 from vla3d_ros.ros.qos import EVENT, LATCHED
+from vla3d_ros.ros.robot_services import RobotServices
 
-_ANSWER_S = 30.0
+_ANSWER_S, _SPIN_S = 30.0, 0.1
+_SERVICES = ("check", "start", "start_forced", "stop", "success", "failure", "discard")
 
 
 class RecorderLink:
@@ -47,6 +48,7 @@ class RecorderLink:
         }
         self._told = self._node.create_publisher(String, "instruction", LATCHED) if tells_policy else None
         self._facts = {"instruction": instruction, "operator": operator}
+        self._services = RobotServices(self._node, [f"recorder/{name}" for name in _SERVICES], patience_s=_ANSWER_S)
 
     def close(self) -> None:
         """Leave the graph."""
@@ -75,19 +77,16 @@ class RecorderLink:
 
     def _call(self, service: str) -> tuple[bool, str]:
         name = f"recorder/{service}"
-        client = self._node.create_client(Trigger, name)
-        try:
-            if not client.wait_for_service(timeout_sec=_ANSWER_S):
-                raise TransportError(
-                    f"no service '{client.srv_name}': is the deployment up, in this ROS domain, with a recorder?"
-                )
-            future = client.call_async(Trigger.Request())
-            self._executor.spin_until_future_complete(future, timeout_sec=_ANSWER_S)
-            if not future.done():
-                raise TransportError(f"service '{client.srv_name}' did not answer within {_ANSWER_S:g} s")
-            answer = future.result()
-        finally:
-            self._node.destroy_client(client)
+        deadline = time.monotonic() + _ANSWER_S
+        while not self._services.is_ready(name):
+            if time.monotonic() > deadline:
+                full = self._node.resolve_service_name(name)
+                raise TransportError(f"no service '{full}': is the deployment up, in this ROS domain, with a recorder?")
+            self.spin(_SPIN_S)
+        question = self._services.ask(name)
+        while not question.is_over:
+            self.spin(_SPIN_S)
+        answer = question.result()
         self._values.pop("failure", None)
         return bool(answer.success), str(answer.message)
 
@@ -118,7 +117,7 @@ class RecorderLink:
         while any(self._values.get(name) != text for name, text in wanted.items()):
             if time.monotonic() > deadline:
                 raise TransportError(f"the recorder did not take {wanted} within {_ANSWER_S:g} s; is it active?")
-            self.spin(0.1)
+            self.spin(_SPIN_S)
 
     def _on_status(self, msg: DiagnosticStatus) -> None:
         self._values = {value.key: value.value for value in msg.values}

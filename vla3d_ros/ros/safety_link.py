@@ -48,15 +48,19 @@ class SafetyLink:
             node.create_subscription(Empty, "heartbeat", lambda _: watch().hear_heartbeat(now_ns()), qos.SENSOR),
             node.create_subscription(String, description_topic, self._on_robot_description, qos.LATCHED),
         ]
-        self._unasked = {arm: AsyncParameterClient(node, controller) for arm, controller in controllers.items()}
+        self._unanswered = {arm: AsyncParameterClient(node, controller) for arm, controller in controllers.items()}
         self._controllers = dict(controllers)
         self._timer = node.create_timer(_LOOK_S, self.look, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def look(self) -> None:
-        """Tell the watch who publishes on the command topics now; ask controllers that have come up what they move."""
+        """Tell the watch who publishes on the command topics now; ask controllers that have come up what they move.
+
+        They are asked at every look until they have answered: an answer may be lost.
+        """
         self._watch().hear_publishers(self._publishers())
-        for arm in [arm for arm, client in self._unasked.items() if client.services_are_ready()]:
-            self._unasked.pop(arm).get_parameters(["joints"], partial(self._on_controller_joints, arm))
+        for arm, client in self._unanswered.items():
+            if client.services_are_ready():
+                client.get_parameters(["joints"], partial(self._on_controller_joints, arm))
 
     def announce(self, is_stopped: bool) -> None:
         """Publish the latched stop state."""
@@ -73,6 +77,7 @@ class SafetyLink:
         self._watch().hear_robot_description(msg.data)
 
     def _on_controller_joints(self, arm: str, future: Future) -> None:
+        self._unanswered.pop(arm, None)
         values = future.result().values
         if values and values[0].string_array_value:
             self._watch().hear_controller_joints(arm, self._controllers[arm], values[0].string_array_value)

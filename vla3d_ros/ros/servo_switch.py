@@ -6,9 +6,9 @@ import importlib
 from typing import Any
 
 from rclpy.node import Node
-from rclpy.task import Future
 
 from vla3d_ros.errors import ConfigError
+from vla3d_ros.ros.persistent_client import PersistentClient, Question, ask_again
 
 _MODULE = "moveit_msgs.srv"
 
@@ -44,11 +44,11 @@ class ServoSwitch:
         """
         self._node, self._service = node, service
         self._kind = command_type_service()
-        self._client = node.create_client(self._kind, service)
+        self._client = PersistentClient(node, self._kind, service)
 
     def ask_for_poses(self) -> None:
         """Ask, and log a refusal. Nothing waits for the answer: an arm that does not move is a `tracking` stop."""
-        if not self._client.service_is_ready():
+        if not self._client.is_ready:
             self._node.get_logger().error(
                 f"service '{self._service}' is not served, so poses may be ignored; is MoveIt Servo running, and is "
                 "its name the one in the robot's file?"
@@ -56,9 +56,10 @@ class ServoSwitch:
             return
         request = self._kind.Request()
         request.command_type = self._kind.Request.POSE
-        self._client.call_async(request).add_done_callback(self._on_response)
+        self._client.ask(request, on_silence=ask_again, on_over=self._on_over)
 
-    def _on_response(self, future: Future) -> None:
-        response = future.result()
-        if response is None or not response.success:
+    def _on_over(self, question: Question) -> None:
+        if question.response is None:
+            self._node.get_logger().error(f"poses may be ignored: {question.problem}")
+        elif not question.response.success:
             self._node.get_logger().error(f"'{self._service}' refused to take poses")
