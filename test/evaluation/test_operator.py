@@ -54,7 +54,10 @@ class PretendedGraph:
         return ""
 
     def measured(self) -> LiveMeasurements:
-        return LiveMeasurements(latencies_ms=(30.0, 50.0), skews_ms=(1.0,), verdicts={"allow": 7})
+        interventions = {"disarm": 1}
+        return LiveMeasurements(
+            latencies_ms=(30.0, 50.0), skews_ms=(1.0,), verdicts={"allow": 7}, interventions=interventions
+        )
 
     def __getattr__(self, name: str):
         return lambda: self.calls.append(name)
@@ -103,7 +106,9 @@ def test_a_trial_is_set_up_ended_and_judged_by_pressing_buttons(run, tmp_path):
     assert desk.look().ended.ended_by == "operator"
     with pytest.raises(ConfigError, match=r"unknown sub-tasks \['fly'\]"):
         desk.submit(Judgement(is_success=False, sub_tasks={"fly": True}))
-    desk.submit(Judgement(is_success=False, sub_tasks={"grasp": True}, failure="placement", note="slipped"))
+    assert desk.look().ended.interventions == {"disarm": 1}
+    said = Judgement(is_success=False, sub_tasks={"grasp": True}, failure="placement", interventions=2, note="slipped")
+    desk.submit(said)
     patiently(lambda: desk.look().phase is DeskPhase.SET_UP and desk.look().view.number == 2)
     assert desk.look().done == 1
     desk.leave()
@@ -115,6 +120,7 @@ def test_a_trial_is_set_up_ended_and_judged_by_pressing_buttons(run, tmp_path):
     assert record.sub_tasks == {"grasp": True, "place": False}
     assert record.placement_score == 0.9 and record.bag == "bags/episode_0001"
     assert record.latency_p50_ms == 40.0 and record.verdicts == {"allow": 7}
+    assert record.interventions == 3 and record.intervention_kinds == {"disarm": 1, "seen": 2}
     assert policies[0] == run.plan.trial(1).policy
     start = graph.calls.index("instruct " + view.instruction)
     assert "home" in graph.calls[:start] and graph.calls[start - 1] == "arm"
@@ -163,11 +169,17 @@ def test_the_terminal_shows_what_to_place_and_never_which_policy_runs(run, tmp_p
 
 
 def test_the_terminal_asks_until_it_understands(run, tmp_path):
-    operator, shown = terminal(tmp_path, "maybe\nf\ny\nn\n9\n2\nslipped\n")
-    judgement = operator.judge(view_of(run), EndedTrial(ended_by="timeout", reason="", sim_s=60.0))
+    operator, shown = terminal(tmp_path, "maybe\nf\ny\nn\n9\n2\nonce\n1\nslipped\n")
+    ended = EndedTrial(ended_by="timeout", reason="", sim_s=60.0, interventions={"disarm": 2})
+    judgement = operator.judge(view_of(run), ended)
     assert judgement == Judgement(
-        is_success=False, sub_tasks={"grasp": True, "place": False}, failure="grasp", note="slipped"
+        is_success=False,
+        sub_tasks={"grasp": True, "place": False},
+        failure="grasp",
+        interventions=1,
+        note="slipped",
     )
+    assert "counted by the robot: 2 x disarmed" in shown.getvalue()
     assert "'maybe': expected one of s, f, i" in shown.getvalue()
 
 

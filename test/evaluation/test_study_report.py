@@ -5,11 +5,14 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from vla3d_ros.errors import ConfigError
+from vla3d_ros.evaluation.calibration_state import CalibrationState, CameraCalibration
 from vla3d_ros.evaluation.mode_agreement import mode_agreements
 from vla3d_ros.evaluation.study_comparison import compare_policies
 from vla3d_ros.evaluation.study_json import results_json
@@ -68,14 +71,88 @@ def test_policies_on_the_same_scenes_are_compared_in_pairs(clear):
     assert comparisons.letters == {"pi": "a", "tau": "b"}
 
 
-def test_policies_from_runs_with_other_scenes_are_compared_unpaired(tmp_path):
+def test_policies_from_runs_with_other_scenes_are_compared_within_task_setting_and_object(tmp_path):
     first = played(tmp_path / "one", lambda p, c: True, policies=("pi",), seed=1)
     second = played(tmp_path / "two", lambda p, c: c.number % 3 == 0, policies=("tau",), seed=2)
-    (pair,) = compare_policies(pool_runs([first, second])).pairs
-    assert not pair.is_paired and pair.test == "Boschloo"
+    results = pool_runs([first, second])
+    (pair,) = compare_policies(results).pairs
+    assert not pair.is_paired and pair.test == "stratified, exact" and pair.strata == 6
     assert pair.difference == pytest.approx(1 - 4 / 12)
     assert pair.low < pair.difference < pair.high
+    assert set(pair.other_p_values) == {"Boschloo, not stratified", "Cochran-Mantel-Haenszel"}
+    page = study_page(results, tmp_path)
+    assert "within 6 strata" in page and "none gains from easier scenes" in page and "Mantel-Haenszel" in page
+
+
+def test_without_strata_in_common_trials_are_compared_as_a_whole(tmp_path):
+    first = played(tmp_path / "one", lambda p, c: True, trials=1, policies=("pi",), seed=1)
+    second = played(tmp_path / "two", lambda p, c: False, trials=1, policies=("tau",), seed=2)
+    (pair,) = compare_policies(pool_runs([first, second], reveal=True)).pairs
+    assert pair.test == "Boschloo" and pair.strata == 0
     assert set(pair.other_p_values) == {"Fisher", "Barnard"}
+
+
+def test_where_objects_are_tried_repeatedly_they_are_the_sample(tmp_path):
+    many = example.PROTOCOL.replace("names: [apple, plum]", "count: 12")
+    data = played(
+        tmp_path / "run", lambda policy, c: policy == "pi" or c.object.endswith(("1", "3", "5")), protocol=many
+    )
+    results = pool_runs([data])
+    found = tally(results.of("tau"))
+    assert found.by_object is not None and found.by_object[0] < found.whole.low
+    (pair,) = compare_policies(results).pairs
+    assert pair.by_object is not None and pair.by_object[1] - pair.by_object[0] > pair.high - pair.low
+    assert "counting objects" in study_page(results, tmp_path)
+
+
+def test_interventions_are_a_rate_with_an_interval_and_their_kinds_stand_with_the_trial(tmp_path):
+    with begin_run(tmp_path, example.order()) as run:
+        while (trial := run.next_trial()) is not None:
+            kinds = {"stop": 1, "seen": 2} if trial.number == 3 else {}
+            changes = {"interventions": sum(kinds.values()), "intervention_kinds": kinds}
+            run.finish(example.record(trial, run.start(trial, {}), **changes))
+    results = pool_runs([read_run(tmp_path)])
+    (aided,) = [found for found in map(tally, map(results.of, results.policies)) if found.interventions]
+    assert aided.interventions == 3 and aided.unaided == 11
+    assert (aided.aided.successes, aided.aided.trials) == (1, 12) and aided.aided.high == pytest.approx(0.354, abs=1e-3)
+    page = study_page(results, tmp_path)
+    assert "1 of 12 trials (1 to 35 %)" in page and "11 of 12 trials" in page
+    assert "intervention: operator&#39;s stop, 2 x seen by the operator" in page
+    assert json.loads(results_json(results))["trials"][2]["intervention_kinds"] == {"stop": 1, "seen": 2}
+
+
+def test_the_calibration_of_every_trial_is_in_journal_results_and_page(tmp_path):
+    camera = CameraCalibration(
+        camera="head", kind="extrinsics", method="park", made_on="2026-05-04", age_days=3, error_px=0.31
+    )
+    good = CalibrationState(
+        file="rig.yaml",
+        digest="0123456789ab",
+        is_exact=False,
+        is_file_changed=False,
+        allowed_days=90,
+        cameras=(camera,),
+    )
+    edited = replace(good, is_file_changed=True)
+    with begin_run(tmp_path, example.order()) as run:
+        while (trial := run.next_trial()) is not None:
+            state = edited if trial.number in (7, 8, 24) else good
+            run.finish(example.record(trial, run.start(trial, {}), calibration=state.to_json()))
+    data = read_run(tmp_path)
+    assert CalibrationState.from_json(data.records[6].calibration) == edited
+    results = pool_runs([data])
+    told = json.loads(results_json(results))
+    assert [state["is_stale"] for state in told["calibrations"]] == [False, True]
+    assert told["trials"][0]["calibration"]["cameras"][0]["error_px"] == 0.31
+    page = study_page(results, tmp_path)
+    for part in (
+        "0123456789ab",
+        "trials 1–6, 9–23",
+        "trials 7–8, 24",
+        "0.31 px, 3 days old",
+        "edited after the cameras",
+    ):
+        assert part in page
 
 
 def test_three_policies_get_corrected_p_values_and_cochrans_q(tmp_path):
@@ -162,5 +239,7 @@ def test_two_modes_on_the_same_seeds_are_compared_and_not_mixed(tmp_path):
 def test_a_report_before_the_first_trial_says_that_there_is_nothing_yet(tmp_path):
     with begin_run(tmp_path, example.order()):
         pass
-    page = study_page(pool_runs([read_run(tmp_path)]), tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        page = study_page(pool_runs([read_run(tmp_path)]), tmp_path)
     assert "No trial has a valid result yet" in page

@@ -13,12 +13,19 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vla3d_ros.commands.graph import running_graph
-from vla3d_ros.commands.policy_choice import policy_overrides, require_no_prompt, require_policy_fits
+from vla3d_ros.commands.policy_choice import (
+    SHIPPED,
+    demo_policy,
+    policy_overrides,
+    require_no_prompt,
+    require_policy_fits,
+)
 from vla3d_ros.deployment import Deployment, load_deployment
 from vla3d_ros.evaluation.live_trials import LiveStatus, LiveTrial, run_live_trial
 from vla3d_ros.evaluation.protocol import TrialProtocol, load_protocol
 from vla3d_ros.evaluation.report import write_report, write_trials_json
 from vla3d_ros.evaluation.trial import TrialResult
+from vla3d_ros.evaluation.verdict_words import verdict_text
 from vla3d_ros.resources import config_dir
 from vla3d_ros.supervisor import Supervisor
 
@@ -32,11 +39,14 @@ def demo(options: argparse.Namespace, run_dir: Path, console: Console) -> int:
     started = time.monotonic()
     protocol = _protocol(options)
     overrides = {"recorder": {"output_dir": str((run_dir / "bags").resolve())}}
-    overrides |= policy_overrides(options.policy, config_dir())
+    policy = demo_policy(options.policy, protocol.deployment, config_dir())
+    overrides |= policy_overrides(policy, config_dir())
     deployment = load_deployment(protocol.deployment, config_dir(), overrides)
     require_policy_fits(deployment)
     require_no_prompt(deployment)
     console.print(f"[bold]{deployment.name}[/] · {deployment.description}")
+    if policy == SHIPPED and options.policy is None:
+        console.print(f"policy: {SHIPPED}, learned; the baseline runs with --policy scripted")
     trials: list[LiveTrial] = []
     try:
         with running_graph(deployment, run_dir / "logs", is_private=True) as supervisor:
@@ -127,10 +137,9 @@ def _write(
 
 def _table(results: Sequence[TrialResult]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("trial", "instruction", "outcome", "time", "chunk p50/p99", "skew p99", "lost sets", "verdicts"):
+    for heading in ("trial", "instruction", "outcome", "time", "chunk p50/p99", "skew p99", "lost sets", "safety"):
         table.add_column(heading)
     for result in results:
-        verdicts = " ".join(f"{count} {kind}" for kind, count in result.verdicts.items())
         table.add_row(
             str(result.trial),
             result.instruction,
@@ -139,7 +148,7 @@ def _table(results: Sequence[TrialResult]) -> Table:
             f"{_ms(result.latency_p50_ms)} / {_ms(result.latency_p99_ms)} ms",
             f"{_ms(result.skew_p99_ms)} ms",
             str(result.lost_view_sets),
-            verdicts,
+            verdict_text(result.verdicts),
         )
     return table
 

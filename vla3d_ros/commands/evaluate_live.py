@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from vla3d_ros.commands.evaluate_study import record_line, trial_progress, wall_
 from vla3d_ros.commands.evaluate_terminal import TerminalOperator
 from vla3d_ros.commands.graph import running_graph
 from vla3d_ros.errors import ConfigError
+from vla3d_ros.evaluation.calibration_state import CalibrationWatch
 from vla3d_ros.evaluation.desk import TrialDesk
 from vla3d_ros.evaluation.live_study import LiveStudy
 from vla3d_ros.evaluation.live_trials import LiveStatus
@@ -96,6 +98,7 @@ def run_live(
     start = switch.begin_with(first.policy)
     if run.study.world is World.REAL and start.parameters.get("adapter", {}).get("dry_run"):
         raise ConfigError(f"deployment '{start.name}' is a dry run: nothing would move; add --live to run trials")
+    calibration = CalibrationWatch(start.rig_file, lambda: datetime.now().astimezone().date())
     with contextlib.ExitStack() as stack:
         private = running_graph(start, run.folder / "logs", is_private=run.study.world is World.TWIN)
         supervisor = stack.enter_context(private)
@@ -111,23 +114,25 @@ def run_live(
             runner.on_moment = referee.look
         else:
             camera = load_rig(start.rig_file).cameras[0].name
-            starts = StartImages(run.folder, lambda: runner.snapshot(camera))
-            is_terminal = page is None
-            operator = (
-                TerminalOperator(console, run.folder, starts, camera=camera)
-                if is_terminal
-                else _desk(runner, starts, stack)
-            )
+            operator = _operator(run, runner, camera, stack, console if page is None else None)
             referee = OperatorReferee(run.study, operator, len(run.plan.trials))
         if page is not None:
             own = stack.enter_context(ConsoleProcess(start, page, run.folder / "logs", console.print))
             console.print(f"page on [bold]{own.address}[/]")
-        study = LiveStudy(run, referee, wall_time, lambda label: switch.use(label, supervisor), prompts=runner)
+        study = LiveStudy(
+            run, referee, wall_time, lambda label: switch.use(label, supervisor),
+            prompts=runner, calibration=calibration.state,
+        )  # fmt: skip
         _watched(study, run, console, is_quiet=scene is None)(runner)
 
 
-def _desk(runner: TrialRunner, starts: StartImages, stack: contextlib.ExitStack) -> Operator:
-    """Return the desk at which a person sits who looks at the console's page."""
+def _operator(
+    run: StudyRun, runner: TrialRunner, camera: str, stack: contextlib.ExitStack, terminal: Console | None
+) -> Operator:
+    """Return the person at the terminal; without one, the desk at which a person sits who looks at the page."""
+    starts = StartImages(run.folder, lambda: runner.snapshot(camera))
+    if terminal is not None:
+        return TerminalOperator(terminal, run.folder, starts, camera=camera)
     from vla3d_ros.ros.desk_link import DeskHost  # needs rclpy
 
     desk = TrialDesk(runner.check_alive)

@@ -14,7 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from vla3d_ros.commands.evaluate import trial_setup
 from vla3d_ros.commands.evaluate_policies import StudyPolicy, check_prompts, choose_policies, deploy
 from vla3d_ros.commands.evaluate_report import report
+from vla3d_ros.deployment import load_deployment
 from vla3d_ros.errors import ConfigError
+from vla3d_ros.evaluation.calibration_state import CalibrationWatch
 from vla3d_ros.evaluation.fast_study import run_fast_study
 from vla3d_ros.evaluation.plan import PlannedTrial, SeedSource
 from vla3d_ros.evaluation.study import MASK, Study, World
@@ -122,8 +124,6 @@ def _check_same(data: StudyData, study: Study, mode: str, options: argparse.Name
 def _scene(study: Study, deployment: str) -> SceneConfig | None:
     if study.world is World.REAL:
         return None
-    from vla3d_ros.deployment import load_deployment
-
     parameters = load_deployment(deployment, config_dir()).parameters
     if "twin" not in parameters:
         raise ConfigError(f"deployment '{deployment}' has no twin, which protocol '{study.name}' needs")
@@ -154,7 +154,9 @@ def _run_fast(
             progress.update(task, completed=len(run.valid_trials))
             progress.console.print(record_line(trial, record))
 
-        run_fast_study(run, setups, wall_time, processes=options.processes, progress=show)
+        rig_file = load_deployment(deployment, config_dir()).rig_file
+        calibration = CalibrationWatch(rig_file, lambda: datetime.now().astimezone().date()).state
+        run_fast_study(run, setups, wall_time, processes=options.processes, progress=show, calibration=calibration)
 
 
 def trial_progress(console: Console) -> Progress:

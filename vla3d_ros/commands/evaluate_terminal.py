@@ -11,6 +11,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.table import Table
 
+from vla3d_ros.evaluation.interventions import intervention_text
 from vla3d_ros.evaluation.live_trials import LiveStatus
 from vla3d_ros.evaluation.operator import EndedTrial, Judgement, OperatorLeftError, SetUp, TargetBox, TrialView
 from vla3d_ros.evaluation.placement_figure import placement_png
@@ -66,7 +67,7 @@ class TerminalOperator:
 
     def judge(self, view: TrialView, ended: EndedTrial) -> Judgement:
         """Ask for outcome, sub-tasks, kind of failure and a note."""
-        self._console.print(f"ended after {ended.sim_s:.1f} s: [bold]{ended.ended_by}[/] {ended.reason}")
+        self._console.print(f"ended after {ended.sim_s:.1f} s by [bold]{ended.ended_by}[/]: {ended.reason}")
         self._console.print(f"success means: {view.success}")
         outcome = self._choose("outcome: s success, f failure, i invalid (not the policy's fault)", ("s", "f", "i"))
         if outcome == "i":
@@ -75,7 +76,13 @@ class TerminalOperator:
         is_success = outcome == "s"
         done = {step.name: is_success or self._is_done(step.text) for step in view.sub_tasks}
         failure = "" if is_success else self._failure()
-        return Judgement(is_success=is_success, sub_tasks=done, failure=failure, note=self._note())
+        return Judgement(
+            is_success=is_success,
+            sub_tasks=done,
+            failure=failure,
+            interventions=self._interventions(ended),
+            note=self._note(),
+        )
 
     # ------------------------------------------------------------------------------------------ screens
 
@@ -119,7 +126,9 @@ class TerminalOperator:
         return SetUp(placement_score=found[0].score if found else None, start_image=image, target=target)
 
     def _target_box(self) -> TargetBox:
-        """Ask where the target is, until four numbers were given."""
+        """Ask where the target is, until four numbers were given; show the picture they are read from."""
+        if self._starts is not None:
+            self._console.print(f"the camera's picture, to read the box from: {self._starts.show()}")
         while True:
             answer = self._ask(f"box around the target in camera '{self._camera}': x y width height, pixels").split()
             if len(answer) == len(_BOX) and all(word.isdigit() for word in answer):
@@ -131,6 +140,17 @@ class TerminalOperator:
     def _failure(self) -> str:
         kinds = ", ".join(f"{key} {kind.value}" for key, kind in _FAILURES.items())
         return _FAILURES[self._choose(f"why: {kinds}", tuple(_FAILURES))].value
+
+    def _interventions(self, ended: EndedTrial) -> int:
+        """Ask only for what no node can know."""
+        counted = intervention_text(ended.interventions)
+        if counted:
+            self._console.print(f"interventions counted by the robot: {counted}")
+        while True:
+            answer = self._ask("other interventions: a hand in the scene, an object moved (number, Enter for none)")
+            if not answer or answer.isdigit():
+                return int(answer or 0)
+            self._console.print(f"'{answer}': expected a whole number", markup=False)
 
     def _is_done(self, text: str) -> bool:
         return self._choose(f"done? {text} (y, n)", ("y", "n")) == "y"

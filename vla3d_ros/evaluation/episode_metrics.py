@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vla3d_ros.datatypes import JointLimits
 from vla3d_ros.evaluation.statistics import percentile
+from vla3d_ros.evaluation.verdict_words import objections, verdict_kind
 from vla3d_ros.recording.episode_trace import EpisodeTrace, JointTrack, StatusEntry
 
 Float = NDArray[np.float64]
@@ -102,7 +103,7 @@ def measure_episode(trace: EpisodeTrace, limits: Sequence[JointLimits] = ()) -> 
         compute_ms=_numbers(trace.policy_reports, "compute_ms"),
         skew_ms=_numbers(trace.policy_reports, "skew_ms"),
         lost_sets=trace.lost_sets,
-        verdicts=Counter(verdict.message for verdict in trace.verdicts),
+        verdicts=Counter(verdict_kind(verdict.message, _checks(verdict)) for verdict in trace.verdicts),
         reasons=Counter(check for verdict in trace.verdicts for check in _checks(verdict)),
         joints=tuple(use for arm in limits for use in _joint_uses(trace.joints, arm)) if trace.joints else (),
     )
@@ -114,11 +115,9 @@ def _numbers(entries: Sequence[StatusEntry], key: str) -> Float:
     return finite
 
 
-def _checks(verdict: StatusEntry) -> list[str]:
-    """Names of the checks that objected: their value is a sentence, whereas measurements are numbers."""
-    if verdict.message == _ALLOW:
-        return []
-    return [key for key in verdict.values if np.isnan(verdict.number(key))]
+def _checks(verdict: StatusEntry) -> tuple[str, ...]:
+    """Names of the checks behind a verdict that is not plain permission."""
+    return () if verdict.message == _ALLOW else objections(verdict.values)
 
 
 def _joint_uses(track: JointTrack, limits: JointLimits) -> list[JointUse]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from vla3d_ros.evaluation.calibration_state import CalibrationState
 from vla3d_ros.evaluation.milestones import MilestoneWatch, Moment
 from vla3d_ros.evaluation.plan import PlannedTrial
 from vla3d_ros.evaluation.study import Study, Task
@@ -28,6 +29,7 @@ def run_fast_study(
     *,
     processes: int = 1,
     progress: Callable[[PlannedTrial, TrialRecord], None] = lambda trial, record: None,
+    calibration: Callable[[], CalibrationState | None] = lambda: None,
 ) -> None:
     """Run what is left of a run.
 
@@ -37,11 +39,14 @@ def run_fast_study(
         clock: Returns the wall time as text.
         processes: Worker processes; results do not depend on it.
         progress: Called after every trial.
+        calibration: Returns which calibration is in force.
     """
     pending = _pending(run)
     for trial, record in _records(run.study, pending, setups, processes):
         attempt = run.start(trial, {"seed": trial.condition.seed})
-        finished = replace(record, attempt=attempt, ended_at=clock())
+        state = calibration()
+        told = None if state is None else state.to_json()
+        finished = replace(record, attempt=attempt, ended_at=clock(), calibration=told)
         run.finish(finished)
         progress(trial, finished)
         if run.stopped_because:

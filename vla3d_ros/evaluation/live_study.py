@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vla3d_ros.errors import ConfigError, InstructionError, ShapeError
+from vla3d_ros.evaluation.calibration_state import CalibrationState
 from vla3d_ros.evaluation.live_trials import LiveSession, LiveStatus, TrialError, run_live_trial
 from vla3d_ros.evaluation.plan import PlannedTrial
 from vla3d_ros.evaluation.prompting import PromptSession, show_target
@@ -28,6 +29,7 @@ class LiveStudy:
         use_policy: Callable[[str], None],
         *,
         prompts: PromptSession | None = None,
+        calibration: Callable[[], CalibrationState | None] = lambda: None,
     ) -> None:
         """Take what trials need.
 
@@ -37,13 +39,14 @@ class LiveStudy:
             clock: Returns the wall time as text.
             use_policy: Puts the policy with this label in charge, and returns when it is ready.
             prompts: Carries marked pictures to the policy; needed if the protocol says `prompt: mask`.
+            calibration: Returns which calibration is in force; asked before every attempt.
 
         Raises:
             ConfigError: If the protocol marks targets and nothing carries that.
         """
         if run.study.prompt == MASK and prompts is None:
             raise ConfigError(f"protocol '{run.study.name}' marks targets by masks; these trials have no way to")
-        self._prompts = prompts
+        self._prompts, self._calibration = prompts, calibration
         self._run, self._referee, self._clock, self._use_policy = run, referee, clock, use_policy
         self.on_trial: Callable[[PlannedTrial], None] = lambda trial: None
         """Called before every attempt."""
@@ -63,8 +66,10 @@ class LiveStudy:
         while (trial := self._run.next_trial()) is not None:
             self.on_trial(trial)
             self._use_policy(trial.policy)
+            state = self._calibration()
             attempt = self._run.start(trial, {"seed": trial.condition.seed, "at": self._clock()})
             record = self._attempt(trial, attempt, session)
+            record = replace(record, calibration=None if state is None else state.to_json())
             self._run.finish(record)
             self.on_record(trial, record)
             if not record.is_valid:
@@ -83,6 +88,7 @@ class LiveStudy:
         except TrialError as error:
             return spoiled_record(trial, attempt, str(error), self._clock(), self._run.study.world.value)
         record = self._referee.rule(trial, attempt, live, self._clock())
+        kinds = {**live.measured.interventions, **record.intervention_kinds}
         return replace(
             record,
             bag=_relative(live.bag, self._run.folder),
@@ -90,6 +96,8 @@ class LiveStudy:
             latency_p99_ms=percentile(live.measured.latencies_ms, 99),
             skew_p99_ms=percentile(live.measured.skews_ms, 99),
             verdicts=live.measured.verdicts,
+            interventions=sum(kinds.values()),
+            intervention_kinds=kinds,
         )
 
     def _marked(self, trial: PlannedTrial, instruction: str) -> str:

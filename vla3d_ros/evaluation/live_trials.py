@@ -34,11 +34,15 @@ class LiveStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveMeasurements:
-    """What the graph reported during a trial: chunk latencies and view skews in ms, the gate's answers by kind."""
+    """What the graph reported during a trial: chunk latencies and view skews in ms, the gate's answers by kind.
+
+    `interventions` counts those of people between instruction and outcome, by kind (`interventions.WORDS`).
+    """
 
     latencies_ms: tuple[float, ...] = ()
     skews_ms: tuple[float, ...] = ()
     verdicts: Mapping[str, int] = field(default_factory=dict)
+    interventions: Mapping[str, int] = field(default_factory=dict)
 
 
 class LiveSession(Protocol):
@@ -217,6 +221,9 @@ def _wait_for_outcome(
 def _judge(status: LiveStatus, timeout_s: float) -> tuple[str, str]:
     if status.outcome != "running":
         return status.outcome, status.reason
+    if status.stop_reason.startswith("operator: "):
+        return "failure", f"stopped by the {status.stop_reason.removeprefix('operator: ')}"
     if status.stop_reason:
         return "failure", f"safety stop: {status.stop_reason}"
-    return "failure", f"timeout after {timeout_s:g} s in phase '{status.phase}'"
+    phase = f" in phase '{status.phase}'" if status.phase else ""
+    return "failure", f"timeout after {timeout_s:g} s{phase}"

@@ -19,18 +19,26 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import Image, JointState, MultiDOFJointState
 from std_msgs.msg import String
-from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
 from vla3d_ros.datatypes import ReferringPrompt, Rgb
+from vla3d_ros.errors import TransportError
+from vla3d_ros.evaluation.interventions import InterventionWatch
 from vla3d_ros.evaluation.live_trials import LiveMeasurements, LiveStatus, TrialError
 from vla3d_ros.evaluation.milestones import Moment
 from vla3d_ros.evaluation.prompting import TargetMask
+from vla3d_ros.evaluation.verdict_words import objections, verdict_kind
 from vla3d_ros.ros import conversions, qos, twin_conversions
 from vla3d_ros.ros.bring_up import BringUp
+from vla3d_ros.ros.persistent_client import PersistentClient, ask_again
 from vla3d_ros.ros.prompt_link import PromptLink
+from vla3d_ros.ros.robot_services import RobotServices
 
 _SERVICE_TIMEOUT_S = 15.0
+_SERVICES = (
+    *(f"adapter/{name}" for name in ("arm", "disarm", "stop", "reset", "home")),
+    "recorder/start", "recorder/stop", "/twin/place", "/twin/show_target",
+)  # fmt: skip
 _IMAGE_TIMEOUT_S = 3.0
 _MOVING_RAD_S = 0.01
 
@@ -52,12 +60,12 @@ class TrialRunner:
         self._node = Node("trial_runner", namespace=f"/{namespace}", start_parameter_services=False)
         self._dead_processes = dead_processes
         self._values: dict[str, str] = {}
-        self._clients: dict[str, Any] = {}
         self._now_ns = 0
         self._is_moving = False
         self._latencies_ms: list[float] = []
         self._skews_ms: list[float] = []
         self._verdicts: Counter[str] = Counter()
+        self._interventions = InterventionWatch()
         self._p_ees: dict[str, Any] = {}
         self.on_moment: Callable[[Moment], None] = lambda moment: None
         """Called with the twin's truth, some twenty times a second."""
@@ -107,10 +115,13 @@ class TrialRunner:
         node.create_subscription(DiagnosticStatus, "policy/report", self._on_report, qos.EVENT)
         node.create_subscription(DiagnosticStatus, "adapter/state", self._on_adapter_state, qos.LATCHED)
         node.create_subscription(DiagnosticStatus, "adapter/verdict", self._on_verdict, qos.EVENT)
+        node.create_subscription(DiagnosticStatus, "teleop/state", self._on_teleoperation, qos.LATCHED)
         node.create_subscription(JointState, "joint_states", self._on_joint_state, qos.SENSOR)
         node.create_subscription(MultiDOFJointState, "ee_state", self._on_ee_state, qos.SENSOR)
         node.create_subscription(MarkerArray, "/twin/truth", self._on_truth, qos.EVENT)
         self._prompts = PromptLink(node)
+        self._services = RobotServices(node, _SERVICES, patience_s=_SERVICE_TIMEOUT_S)
+        self._seeder = PersistentClient(node, SetParameters, "twin/set_parameters", patience_s=_SERVICE_TIMEOUT_S)
 
     def _on_judge(self, msg: DiagnosticStatus) -> None:
         values = _values(msg)
@@ -125,14 +136,24 @@ class TrialRunner:
                 kept.append(float(values[key]))
 
     def _on_verdict(self, msg: DiagnosticStatus) -> None:
-        self._verdicts[msg.message] += 1
+        checks = objections(_values(msg)) if msg.message != "allow" else ()
+        self._verdicts[verdict_kind(msg.message, checks)] += 1
+        self._interventions.see_objections(checks, self._now_ns)
 
     def _on_adapter_state(self, msg: DiagnosticStatus) -> None:
-        self._values["stopped"] = _values(msg).get("stopped", "")
+        values = _values(msg)
+        self._values["stopped"] = values.get("stopped", "")
+        is_armed = values.get("armed") == "armed"
+        self._interventions.see_adapter(is_armed=is_armed, stop_reason=self._values["stopped"], now_ns=self._now_ns)
+
+    def _on_teleoperation(self, msg: DiagnosticStatus) -> None:
+        clutches = [value for key, value in _values(msg).items() if key.endswith("_clutch")]
+        self._interventions.see_teleoperation(is_driving="closed" in clutches)
 
     def _on_joint_state(self, msg: JointState) -> None:
         self._now_ns = conversions.stamp_to_ns(msg.header.stamp)
         self._is_moving = max(map(abs, msg.velocity), default=0.0) > _MOVING_RAD_S
+        self._interventions.see_motion(is_moving=self._is_moving, now_ns=self._now_ns)
 
     def _on_ee_state(self, msg: MultiDOFJointState) -> None:
         self._p_ees = twin_conversions.ee_positions_from_msg(msg)
@@ -159,7 +180,10 @@ class TrialRunner:
         """Set the scene from a seed and return the instruction."""
         value = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
         request = SetParameters.Request(parameters=[Parameter(name="scene_seed", value=value)])
-        response = self._call(SetParameters, "twin/set_parameters", request)
+        try:
+            response = self._seeder.call(request, on_silence=ask_again)
+        except TransportError as error:
+            raise TrialError(str(error)) from error
         if not response.results[0].successful:
             raise TrialError(f"the twin refused seed {seed}: {response.results[0].reason}")
         self._values |= {"scene_seed": "", "outcome": "running", "reason": "", "phase": ""}
@@ -169,6 +193,10 @@ class TrialRunner:
 
     def instruct(self, instruction: str) -> None:
         """Tell the policy what to do; an empty instruction makes it idle."""
+        if instruction:
+            self._interventions.open()
+        else:
+            self._interventions.close()
         self._instruction_publisher.publish(String(data=instruction))
 
     def home(self) -> None:
@@ -190,6 +218,7 @@ class TrialRunner:
     def start_recording(self) -> Path:
         """Start a bag and return its path; what is measured counts from here."""
         self._latencies_ms, self._skews_ms, self._verdicts = [], [], Counter()
+        self._interventions.clear()
         return Path(self._trigger("recorder/start"))
 
     def stop_recording(self) -> str:
@@ -227,7 +256,10 @@ class TrialRunner:
     def measured(self) -> LiveMeasurements:
         """Return what the graph has reported since the recording was started."""
         return LiveMeasurements(
-            latencies_ms=tuple(self._latencies_ms), skews_ms=tuple(self._skews_ms), verdicts=dict(self._verdicts)
+            latencies_ms=tuple(self._latencies_ms),
+            skews_ms=tuple(self._skews_ms),
+            verdicts=dict(self._verdicts),
+            interventions=self._interventions.counts,
         )
 
     def check_alive(self) -> None:
@@ -236,23 +268,10 @@ class TrialRunner:
             raise TrialError("; ".join(dead))
 
     def _trigger(self, service: str) -> str:
-        response = self._call(Trigger, service, Trigger.Request())
-        if not response.success:
-            raise TrialError(f"'{service}' refused: {response.message}")
-        return str(response.message)
-
-    def _call(self, kind: Any, service: str, request: Any) -> Any:
-        if service not in self._clients:
-            self._clients[service] = self._node.create_client(kind, service)
-        client = self._clients[service]
-        done = threading.Event()
-        if not client.wait_for_service(timeout_sec=_SERVICE_TIMEOUT_S):
-            raise TrialError(f"service '{service}' is not there after {_SERVICE_TIMEOUT_S:g} s")
-        future = client.call_async(request)
-        future.add_done_callback(lambda _: done.set())
-        if not done.wait(_SERVICE_TIMEOUT_S):
-            raise TrialError(f"service '{service}' did not answer within {_SERVICE_TIMEOUT_S:g} s")
-        return future.result()
+        try:
+            return self._services.call(service)
+        except TransportError as error:
+            raise TrialError(str(error)) from error
 
 
 def _values(msg: DiagnosticStatus) -> dict[str, str]:

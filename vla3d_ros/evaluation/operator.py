@@ -69,16 +69,23 @@ class SetUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndedTrial:
-    """How a trial ended, for who judges it: success, failure, timeout, safety stop or operator; seconds of ROS time."""
+    """How a trial ended, for who judges it: success, failure, timeout, safety stop or operator; seconds of ROS time.
+
+    `interventions` are those that the graph has counted, by kind.
+    """
 
     ended_by: str
     reason: str
     sim_s: float
+    interventions: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What the operator says about a trial that has ended. `invalid_because` makes it invalid: it is repeated."""
+    """What the operator says about a trial that has ended. `invalid_because` makes it invalid: it is repeated.
+
+    `interventions`: how many there were beside those that the graph has counted, e.g. hands in the scene.
+    """
 
     is_success: bool
     sub_tasks: Mapping[str, bool] = field(default_factory=dict)

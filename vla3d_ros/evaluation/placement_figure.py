@@ -63,10 +63,12 @@ def _draw_object(axes: Axes, placed: Placed, number: int) -> None:
     axes.add_patch(box)
     tip = (turn + swap).transform((width / 2, 0.0))
     axes.plot((_CM * placed.y_m, tip[0]), (_CM * placed.x_m, tip[1]), color=hue, linewidth=1.6)
+    turned = np.deg2rad(placed.yaw_deg)
+    reach_cm = (width * abs(np.cos(turned)) + height * abs(np.sin(turned))) / 2  # away from the robot, which is up
     axes.annotate(
         f"{number} {placed.name}",
-        (_CM * placed.y_m, _CM * placed.x_m),
-        (0, 11),
+        (_CM * placed.y_m, _CM * placed.x_m + reach_cm),
+        (0, 3),
         textcoords="offset points",
         ha="center",
         fontsize=8.5,

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from vla3d_ros.datatypes import Rgb
 from vla3d_ros.errors import ConfigError
+from vla3d_ros.evaluation.interventions import SEEN
 from vla3d_ros.evaluation.live_trials import LiveMeasurements, LiveSession, LiveStatus, LiveTrial
 from vla3d_ros.evaluation.milestones import MilestoneWatch, Moment
 from vla3d_ros.evaluation.operator import EndedTrial, Operator, SetUp, TrialView
@@ -126,9 +127,9 @@ class OperatorReferee:
         """Ask the operator."""
         assert self._view is not None
         ended_by = _ended_by(live)
-        judgement = self._operator.judge(
-            self._view, EndedTrial(ended_by=ended_by, reason=live.reason, sim_s=live.sim_s)
-        )
+        counted = live.measured.interventions
+        ended = EndedTrial(ended_by=ended_by, reason=live.reason, sim_s=live.sim_s, interventions=counted)
+        judgement = self._operator.judge(self._view, ended)
         is_valid = not judgement.invalid_because
         outcome = "success" if judgement.is_success else "failure"
         return TrialRecord(
@@ -147,6 +148,7 @@ class OperatorReferee:
             sub_tasks=_complete(self._view, judgement.sub_tasks),
             note=judgement.note,
             interventions=judgement.interventions,
+            intervention_kinds={SEEN: judgement.interventions} if judgement.interventions else {},
             invalid_because=judgement.invalid_because,
             start_image=self._set_up.start_image,
             placement_score=self._set_up.placement_score,
@@ -202,6 +204,8 @@ def _ended_by(live: LiveTrial) -> str:
         return "success" if live.outcome == "success" else "operator"
     if live.reason.startswith("safety stop"):
         return "safety stop"
+    if live.reason.startswith("stopped by"):
+        return "operator"
     return "timeout" if live.reason.startswith(("timeout", "not within")) else "failure"
 
 

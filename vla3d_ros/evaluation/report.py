@@ -19,6 +19,7 @@ from vla3d_ros.evaluation.episode_metrics import EpisodeMetrics, measure_episode
 from vla3d_ros.evaluation.figures import joints_svg, jpeg_data_uri, latency_svg, path_svg
 from vla3d_ros.evaluation.statistics import percentile, wilson_interval
 from vla3d_ros.evaluation.trial import TrialResult
+from vla3d_ros.evaluation.verdict_words import verdict_text
 from vla3d_ros.recording.episode_reader import read_episode
 from vla3d_ros.recording.episode_trace import CameraTrack, EpisodeTrace
 
@@ -142,7 +143,7 @@ def _facts(metrics: EpisodeMetrics, trace: EpisodeTrace) -> list[tuple[str, str]
         ("Recorded", f"{trace.duration_ns / 1e9:.1f} s"),
         ("Chunks", str(len(metrics.latency_ms))),
         ("Policy compute p50 / p99", _pair(metrics.compute_p50_ms, metrics.compute_p99_ms, "ms")),
-        ("Safety verdicts", _counts(metrics.verdicts)),
+        ("Safety verdicts", verdict_text(metrics.verdicts)),
     ]
     if metrics.reasons:
         facts.append(("Objections", _counts(metrics.reasons)))
@@ -191,7 +192,7 @@ def _headline(sections: Sequence[_Section]) -> dict[str, Any]:
         ("Policy compute p50 / p99", _pair(percentile(compute_ms, 50), percentile(compute_ms, 99), "ms")),
         ("View skew p99, worst", _number(percentile(_known(r.skew_p99_ms for r in results), 100), "ms")),
         ("Lost view sets", str(sum(result.lost_view_sets for result in results))),
-        ("Commands clamped / stopped", f"{verdicts['clamp']} / {verdicts['stop']}"),
+        ("Clamped / chunks refused / stops", f"{verdicts['clamp']} / {verdicts['refuse']} / {verdicts['stop']}"),
     ]
     return {"rate": rate, "tiles": tiles}
 
@@ -204,7 +205,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": _number, "pair": _pair, "counts": _counts, "percent": _percent}
+    environment.filters |= {"number": _number, "pair": _pair, "verdicts": verdict_text, "percent": _percent}
     return environment
 
 

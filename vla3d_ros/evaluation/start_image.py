@@ -118,6 +118,12 @@ class StartImages:
         _write(path, overlay(reference, live))
         return match_start(reference, live), path
 
+    def show(self) -> Path:
+        """Write the live image to a file for people to look at, and return its path."""
+        path = self._folder / "now.png"
+        _write(path, self._snapshot())
+        return path
+
     def keep(self, condition: int, trial: int, attempt: int) -> str:
         """Keep the live image as the start of an attempt, and as the reference if it is the scene's first.
 

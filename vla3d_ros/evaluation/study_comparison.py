@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 
+from vla3d_ros.evaluation.statistics.clustered import clustered_difference
 from vla3d_ros.evaluation.statistics.differences import miettinen_nurminen_interval, newcombe_interval, unpaired_p_value
 from vla3d_ros.evaluation.statistics.multiplicity import compact_letters, holm
 from vla3d_ros.evaluation.statistics.paired import (
@@ -18,8 +19,14 @@ from vla3d_ros.evaluation.statistics.paired import (
     tango_interval,
 )
 from vla3d_ros.evaluation.statistics.sequential import DiscordantEProcess
+from vla3d_ros.evaluation.statistics.stratified import (
+    Stratum,
+    cochran_mantel_haenszel,
+    stratified_difference,
+    stratified_p_value,
+)
 from vla3d_ros.evaluation.statistics.survival import log_rank_p_value, success_times
-from vla3d_ros.evaluation.study_results import PooledTrial, StudyResults, tally
+from vla3d_ros.evaluation.study_results import PooledTrial, StudyResults, object_counts, tally
 
 _LEAST_PAIRS = 2
 
@@ -29,17 +36,22 @@ class PolicyComparison:
     """Two policies: difference of success rates (first minus second) with its 95 % interval.
 
     Paired where every trial of both has a partner on the same scene: McNemar exact (and mid-p), Tango's interval.
-    Otherwise Boschloo's test and the Miettinen-Nurminen interval; Fisher and Newcombe are given for readers who expect
-    them. `p_corrected` is Holm's over all pairs of policies. `e_value` is valid however often one has looked.
+    Otherwise, where both were tried in two or more of the same combinations of task, setting and object (`strata`), the
+    exact stratified test with the Mantel-Haenszel difference; else Boschloo's test and the Miettinen-Nurminen interval.
+    Fisher and Newcombe are given for readers who expect them. `by_object` is the difference's interval with objects as
+    the sample, where each was tried repeatedly. `p_corrected` is Holm's over all pairs of policies. `e_value` is valid
+    however often one has looked.
     """
 
     first: str
     second: str
     is_paired: bool
     pairs: PairedCounts | None
+    strata: int
     difference: float
     low: float
     high: float
+    by_object: tuple[float, float] | None
     test: str
     p_value: float
     p_corrected: float
@@ -90,29 +102,66 @@ def _compare(results: StudyResults, first: str, second: str) -> PolicyComparison
     is_paired = len(pairs) >= _LEAST_PAIRS and 2 * len(pairs) >= max(len(ours), len(theirs))
     log_rank_p = log_rank_p_value(_times(results, ours), _times(results, theirs))
     if is_paired:
-        return _paired(first, second, pairs, log_rank_p)
+        return replace(_paired(first, second, pairs, log_rank_p), by_object=_by_object(ours, theirs))
+    return _unpaired(first, second, (ours, theirs), log_rank_p)
+
+
+def _unpaired(
+    first: str, second: str, trials: tuple[Sequence[PooledTrial], Sequence[PooledTrial]], log_rank_p: float
+) -> PolicyComparison:
+    ours, theirs = trials
     x1, n1, x2, n2 = _successes(ours), len(ours), _successes(theirs), len(theirs)
-    low, high = miettinen_nurminen_interval(x1, n1, x2, n2)
-    p_value = unpaired_p_value(x1, n1, x2, n2)
+    difference, (low, high) = x1 / n1 - x2 / n2, miettinen_nurminen_interval(x1, n1, x2, n2)
+    test, p_value = "Boschloo", unpaired_p_value(x1, n1, x2, n2)
     others = {
         "Fisher": unpaired_p_value(x1, n1, x2, n2, test="fisher"),
         "Barnard": unpaired_p_value(x1, n1, x2, n2, test="barnard"),
     }
+    strata = _strata(ours, theirs)
+    if strata:
+        others = {"Boschloo, not stratified": p_value, "Cochran-Mantel-Haenszel": cochran_mantel_haenszel(strata)[1]}
+        test, p_value = "stratified, exact", stratified_p_value(strata)
+        difference, low, high = stratified_difference(strata)
     return PolicyComparison(
         first=first,
         second=second,
         is_paired=False,
         pairs=None,
-        difference=x1 / n1 - x2 / n2,
+        strata=len(strata),
+        difference=difference,
         low=low,
         high=high,
-        test="Boschloo",
+        by_object=_by_object(ours, theirs),
+        test=test,
         p_value=p_value,
         p_corrected=p_value,
         other_p_values=others,
         newcombe=newcombe_interval(x1, n1, x2, n2),
         e_value=None,
         log_rank_p=log_rank_p,
+    )
+
+
+def _strata(ours: Sequence[PooledTrial], theirs: Sequence[PooledTrial]) -> list[Stratum]:
+    """Return the counts in every combination of task, setting and object; empty unless two share trials of both."""
+    found: dict[tuple[str, str, str], list[int]] = {}
+    for side, trials in enumerate((ours, theirs)):
+        for trial in trials:
+            counts = found.setdefault(trial.match[:3], [0, 0, 0, 0])
+            counts[2 * side] += trial.record.is_success
+            counts[2 * side + 1] += 1
+    strata = [Stratum(*counts) for counts in found.values() if counts[1] and counts[3]]
+    return strata if len(strata) > 1 else []
+
+
+def _by_object(ours: Sequence[PooledTrial], theirs: Sequence[PooledTrial]) -> tuple[float, float] | None:
+    """Return the interval of the difference with objects as the sample, if both tried the same ones repeatedly."""
+    first, second = object_counts(ours), object_counts(theirs)
+    if not first or set(first) != set(second):
+        return None
+    both = [np.array([counts[name] for name in first]) for counts in (first, second)]
+    return clustered_difference(
+        (both[0][:, 0], both[0][:, 1]), (both[1][:, 0], both[1][:, 1]), np.random.default_rng(0)
     )
 
 
@@ -131,9 +180,11 @@ def _paired(
         second=second,
         is_paired=True,
         pairs=counts,
+        strata=0,
         difference=counts.difference,
         low=low,
         high=high,
+        by_object=None,
         test="McNemar, exact",
         p_value=p_value,
         p_corrected=p_value,

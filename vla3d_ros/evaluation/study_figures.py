@@ -36,7 +36,7 @@ def rates_svg(results: StudyResults) -> str:
         for y, (group, policy) in enumerate(rows):
             whole = tally(results.of(policy, lambda t, g=group: g in ("all trials", t.condition.setting))).whole  # type: ignore[misc]
             axes.plot((100 * whole.low, 100 * whole.high), (y, y), color=hues[policy], linewidth=2.2, alpha=0.45)
-            axes.plot(100 * whole.rate, y, "o", color=hues[policy], markersize=6)
+            axes.plot(100 * whole.rate, y, "o", color=hues[policy], markersize=6, clip_on=False, zorder=3)
             axes.annotate(
                 f"{whole.successes}/{whole.trials}",
                 (101.5, y),
@@ -48,6 +48,7 @@ def rates_svg(results: StudyResults) -> str:
         labels = [policy if len(groups) == 1 else f"{policy} · {group}" for group, policy in rows]
         axes.set_yticks(range(len(rows)), labels)
         axes.set(xlim=(0, 100), ylim=(len(rows) - 0.4, -0.6), xlabel="success / %")
+        axes.tick_params(axis="y", pad=6)
         axes.set_title("Success rate with 95 % Wilson interval")
         axes.grid(axis="y", visible=False)
         return canvas.svg()
@@ -62,7 +63,7 @@ def differences_svg(pairs: Sequence[PolicyComparison]) -> str | None:
         axes.axvline(0, color=MUTED, linewidth=0.9)
         for y, pair in enumerate(pairs):
             axes.plot((100 * pair.low, 100 * pair.high), (y, y), color=INK, linewidth=1.6)
-            axes.plot(100 * pair.difference, y, "s", color=INK, markersize=6)
+            axes.plot(100 * pair.difference, y, "s", color=INK, markersize=6, clip_on=False, zorder=3)
         axes.set_yticks(range(len(pairs)), [f"{pair.first} − {pair.second}" for pair in pairs])
         reach = max(10.0, *(100 * max(abs(pair.low), abs(pair.high)) for pair in pairs)) * 1.05
         axes.set(xlim=(-reach, reach), ylim=(len(pairs) - 0.4, -0.6), xlabel="difference of success rates / points")
@@ -96,7 +97,7 @@ def times_svg(results: StudyResults) -> str:
             xlim=(0, timeout_s * 1.02), ylim=(0, 102), xlabel="time since the instruction / s", ylabel="succeeded / %"
         )
         axes.set_title("Time to success (dashed: timeout)")
-        axes.legend(loc="lower right")
+        _legend(canvas, colours(results.policies))
         return canvas.svg()
 
 
@@ -123,7 +124,7 @@ def sub_tasks_svg(results: StudyResults) -> str | None:
         axes.set(xlim=(0, 100), ylim=(len(steps) - 0.4, -0.6), xlabel="trials in which it was done / %")
         axes.set_title("Sub-tasks")
         axes.grid(visible=False)
-        _legend(axes, hues)
+        _legend(canvas, hues)
         return canvas.svg()
 
 
@@ -134,7 +135,7 @@ def failures_svg(results: StudyResults) -> str | None:
     shown = [kind for kind in kinds if any(count[kind] for count in counts.values())]
     if not shown:
         return None
-    with Canvas("half", 5.5, 1.1 + 0.4 * len(results.policies)) as canvas:
+    with Canvas("half", 5.5, 1.3 + 0.4 * len(results.policies)) as canvas:
         (axes,) = canvas.axes
         for y, policy in enumerate(results.policies):
             left = 0
@@ -147,10 +148,7 @@ def failures_svg(results: StudyResults) -> str | None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_title("Why trials failed")
         axes.grid(axis="y", visible=False)
-        handles = [
-            Line2D([], [], marker="s", linestyle="", color=_FAILURES[kinds.index(k) % len(_FAILURES)]) for k in shown
-        ]
-        axes.legend(handles, shown, loc="upper center", bbox_to_anchor=(0.5, -0.35), ncol=4)
+        _legend(canvas, {kind: _FAILURES[kinds.index(kind) % len(_FAILURES)] for kind in shown})
         return canvas.svg()
 
 
@@ -172,8 +170,8 @@ def order_svg(results: StudyResults) -> str:
                 linestyle="none",
             )
         axes.set_yticks(range(len(rows)), list(rows))
-        axes.set(xlim=(0.2, len(trials) + 0.8), ylim=(len(rows) - 0.4, -0.6), xlabel="trials in their order")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set(xlim=(0.5, max(1, len(trials)) + 0.5), ylim=(len(rows) - 0.4, -0.6), xlabel="trials in their order")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_title("Order of trials: dot = success, cross = failure")
         axes.grid(axis="y", color=RULE)
         return canvas.svg()
@@ -183,6 +181,7 @@ def _done(trials: Sequence[PooledTrial], step: str) -> list[bool]:
     return [trial.record.sub_tasks[step] for trial in trials if step in trial.record.sub_tasks]
 
 
-def _legend(axes: object, hues: Mapping[str, str]) -> None:
+def _legend(canvas: Canvas, hues: Mapping[str, str]) -> None:
+    """Put names and colours below the drawing."""
     handles = [Line2D([], [], marker="s", linestyle="", color=hue) for hue in hues.values()]
-    axes.legend(handles, list(hues), loc="upper center", bbox_to_anchor=(0.5, -0.18), ncol=4)  # type: ignore[attr-defined]
+    canvas.figure.legend(handles, list(hues), loc="outside lower center", ncol=4, fontsize=8.5)

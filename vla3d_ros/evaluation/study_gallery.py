@@ -21,20 +21,26 @@ _MOST_CAMERAS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GalleryEntry:
-    """One trial with images as data URIs by camera, or a note why there are none."""
+    """One trial with images as data URIs by camera, or a note why there are none; `link` leads to its bag."""
 
     trial: PooledTrial
     images: tuple[tuple[str, str, str], ...]
     note: str
+    link: str
 
 
-def gallery(results: StudyResults) -> list[GalleryEntry]:
-    """Choose trials with a recording and read their images: the first failures in order, successes at random."""
+def gallery(results: StudyResults, out: Path) -> list[GalleryEntry]:
+    """Choose trials with a recording and read their images: the first failures in order, successes at random.
+
+    Args:
+        results: The pooled trials.
+        out: Folder of the report, to which links are relative.
+    """
     recorded = [trial for trial in results.trials if trial.record.bag]
     failed = [trial for trial in recorded if not trial.record.is_success][:_MOST_FAILURES]
     succeeded = [trial for trial in recorded if trial.record.is_success]
     drawn = np.random.default_rng(0).permutation(len(succeeded))[:_MOST_SUCCESSES]
-    return [_entry(trial) for trial in (*failed, *(succeeded[index] for index in sorted(drawn)))]
+    return [_entry(trial, out) for trial in (*failed, *(succeeded[index] for index in sorted(drawn)))]
 
 
 def bag_link(trial: PooledTrial, out: Path) -> str:
@@ -44,14 +50,15 @@ def bag_link(trial: PooledTrial, out: Path) -> str:
     return os.path.relpath((trial.data.folder / trial.record.bag).resolve(), out.resolve())
 
 
-def _entry(trial: PooledTrial) -> GalleryEntry:
+def _entry(trial: PooledTrial, out: Path) -> GalleryEntry:
     assert trial.record.bag is not None
+    link = bag_link(trial, out)
     try:
         trace = read_episode(trial.data.folder / trial.record.bag)
     except RecordingError as error:
-        return GalleryEntry(trial=trial, images=(), note=str(error))
+        return GalleryEntry(trial=trial, images=(), note=str(error), link=link)
     note = "" if trace.cameras else "The recording holds no images."
-    return GalleryEntry(trial=trial, images=_images(trace), note=note)
+    return GalleryEntry(trial=trial, images=_images(trace), note=note, link=link)
 
 
 def _images(trace: EpisodeTrace) -> tuple[tuple[str, str, str], ...]:

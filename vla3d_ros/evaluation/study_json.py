@@ -9,6 +9,7 @@ from typing import Any
 
 from vla3d_ros.evaluation.mode_agreement import mode_agreements
 from vla3d_ros.evaluation.statistics import wilson_interval
+from vla3d_ros.evaluation.study_calibration import calibrations
 from vla3d_ros.evaluation.study_comparison import compare_policies
 from vla3d_ros.evaluation.study_results import PooledTrial, StudyResults, Tally, failure_counts, tally
 
@@ -20,6 +21,7 @@ def results_json(results: StudyResults) -> str:
     comparisons = compare_policies(results)
     content = {
         "study": {"name": results.study.name, "title": results.study.title, "digest": results.study.digest},
+        "calibrations": [state.to_json() for state in calibrations(results)],
         "runs": [_run(results, index) for index in range(len(results.runs))],
         "is_revealed": results.is_revealed,
         "attempts": {
@@ -68,6 +70,9 @@ def _tally(counted: Tally) -> dict[str, Any]:
         "sub_task_share_95": [counted.sub_task_low, counted.sub_task_high],
         "median_success_time_s": counted.success_time_s,
         "interventions": counted.interventions,
+        "aided": asdict(counted.aided),
+        "successes_unaided": counted.unaided,
+        "rate_95_by_object": counted.by_object,
     }
 
 

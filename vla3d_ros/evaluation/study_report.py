@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vla3d_ros.evaluation import study_figures
+from vla3d_ros.evaluation.interventions import intervention_text
 from vla3d_ros.evaluation.mode_agreement import mode_agreements
+from vla3d_ros.evaluation.study_calibration import calibration_of, calibration_text, calibration_uses, camera_text
 from vla3d_ros.evaluation.study_comparison import Comparisons, compare_policies
 from vla3d_ros.evaluation.study_gallery import bag_link, gallery
 from vla3d_ros.evaluation.study_results import PooledTrial, StudyResults, tally
 from vla3d_ros.evaluation.study_table import result_table
+from vla3d_ros.evaluation.verdict_words import verdict_text
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _NOTHING = "–"
@@ -29,6 +32,7 @@ def study_page(results: StudyResults, out: Path) -> str:
     """
     comparisons = compare_policies(results)
     hues = study_figures.colours(results.policies)
+    factors = _factors(results)
     return (
         _environment()
         .get_template("study.html.j2")
@@ -42,8 +46,9 @@ def study_page(results: StudyResults, out: Path) -> str:
             figures=_figures(results, comparisons),
             order=study_figures.order_svg(results),
             modes=mode_agreements(results),
-            gallery=gallery(results),
-            trials=[_row(trial, out) for trial in (*results.trials, *results.others)],
+            gallery=gallery(results, out),
+            trials=[_row(trial, out, factors) for trial in (*results.trials, *results.others)],
+            calibrations=calibration_uses(results),
             attempts=_attempts(results),
         )
     )
@@ -112,18 +117,30 @@ def _attempts(results: StudyResults) -> dict[str, Any]:
     }
 
 
-def _row(trial: PooledTrial, out: Path) -> dict[str, Any]:
-    condition = trial.condition
+def _factors(results: StudyResults) -> tuple[str, ...]:
+    """Return what tells conditions apart: a factor with one level only is said once, in the header."""
+    trials = (*results.trials, *results.others)
+    names = ("task", "setting", "object")
+    varying = tuple(name for name in names if len({getattr(trial.condition, name) for trial in trials}) > 1)
+    return varying or names
+
+
+def _row(trial: PooledTrial, out: Path, factors: Sequence[str]) -> dict[str, Any]:
+    condition, record = trial.condition, trial.record
+    calibration = calibration_of(trial)
     return {
         "run": trial.data.folder.name,
         "mode": trial.data.mode,
         "policy": trial.policy,
-        "record": trial.record,
-        "what": " · ".join(word for word in (condition.task, condition.setting, condition.object) if word),
+        "record": record,
+        "what": " · ".join(word for name in factors if (word := getattr(condition, name))),
+        "interventions": intervention_text(record.intervention_kinds),
+        "calibration": "" if calibration is None else calibration_text(calibration),
+        "calibration_problems": () if calibration is None else calibration.problems,
         "seed": condition.seed,
         "environment": ", ".join(f"{what}: {value}" for what, value in condition.environment.items()),
-        "done": [name for name, is_done in trial.record.sub_tasks.items() if is_done],
-        "steps": len(trial.record.sub_tasks),
+        "done": [name for name, is_done in record.sub_tasks.items() if is_done],
+        "steps": len(record.sub_tasks),
         "link": bag_link(trial, out),
     }
 
@@ -143,7 +160,8 @@ def _environment() -> Environment:
         "seconds": lambda value: _NOTHING if value is None else f"{value:.1f} s",
         "pair": _pair,
         "ms": lambda value: _NOTHING if value is None else f"{value:.1f} ms",
-        "counts": _counts,
+        "verdicts": verdict_text,
+        "camera": camera_text,
     }
     return environment
 
@@ -154,7 +172,3 @@ def _p_value(value: float) -> str:
 
 def _pair(first: float | None, second: float | None) -> str:
     return _NOTHING if first is None or second is None else f"{first:.0f} / {second:.0f} ms"
-
-
-def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()) if count) or _NOTHING

@@ -11,6 +11,8 @@ import numpy as np
 from vla3d_ros.errors import ConfigError
 from vla3d_ros.evaluation.plan import Condition
 from vla3d_ros.evaluation.statistics import Proportion, percentile, wilson_interval
+from vla3d_ros.evaluation.statistics.clustered import FEWEST_CLUSTERS, clustered_interval
+from vla3d_ros.evaluation.statistics.proportions import share_interval
 from vla3d_ros.evaluation.study import Study
 from vla3d_ros.evaluation.study_run import StudyData
 from vla3d_ros.evaluation.trial_record import TrialRecord
@@ -65,7 +67,11 @@ class StudyResults:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tally:
-    """Successes with interval, mean share of sub-tasks done with a bootstrap interval, median time to success."""
+    """Successes with interval, mean share of sub-tasks done with interval, median time to success.
+
+    `aided` counts the trials with an intervention, `unaided` the successes without one. `by_object` is the interval of
+    the rate that takes objects, not trials, as the sample; None where objects were not tried again and again.
+    """
 
     whole: Proportion
     sub_task_share: float
@@ -73,6 +79,9 @@ class Tally:
     sub_task_high: float
     success_time_s: float | None
     interventions: int
+    aided: Proportion
+    unaided: int
+    by_object: tuple[float, float] | None
 
 
 def pool_runs(runs: Sequence[StudyData], *, reveal: bool = False) -> StudyResults:
@@ -111,14 +120,10 @@ def pool_runs(runs: Sequence[StudyData], *, reveal: bool = False) -> StudyResult
 
 
 def tally(trials: Sequence[PooledTrial]) -> Tally:
-    """Count trials. The sub-tasks' interval is a bootstrap over trials with a fixed seed."""
+    """Count trials. Intervals that are drawn are drawn from a fixed seed."""
     records = [trial.record for trial in trials]
-    shares = np.array([record.sub_task_share for record in records])
-    low = high = share = 0.0
-    if len(shares):
-        draws = np.random.default_rng(0).integers(len(shares), size=(2000, len(shares)))
-        low, high = (float(x) for x in np.percentile(shares[draws].mean(axis=1), (2.5, 97.5)))
-        share = float(shares.mean())
+    share, low, high = share_interval([record.sub_task_share for record in records])
+    aided = sum(record.interventions > 0 for record in records)
     return Tally(
         whole=wilson_interval(sum(record.is_success for record in records), len(records)),
         sub_task_share=share,
@@ -126,7 +131,28 @@ def tally(trials: Sequence[PooledTrial]) -> Tally:
         sub_task_high=high,
         success_time_s=percentile([record.sim_s for record in records if record.is_success], 50),
         interventions=sum(record.interventions for record in records),
+        aided=wilson_interval(aided, len(records)),
+        unaided=sum(record.is_success and not record.interventions for record in records),
+        by_object=_by_object(trials),
     )
+
+
+def object_counts(trials: Sequence[PooledTrial]) -> dict[str, tuple[int, int]]:
+    """Return successes and trials of every object; empty unless there are enough, and most were tried repeatedly."""
+    found: dict[str, tuple[int, int]] = {}
+    for trial in trials:
+        if trial.condition.object:
+            successes, count = found.get(trial.condition.object, (0, 0))
+            found[trial.condition.object] = (successes + trial.record.is_success, count + 1)
+    total = sum(count for _, count in found.values())
+    return found if len(found) >= FEWEST_CLUSTERS and total >= 2 * len(found) else {}
+
+
+def _by_object(trials: Sequence[PooledTrial]) -> tuple[float, float] | None:
+    counts = list(object_counts(trials).values())
+    if not counts:
+        return None
+    return clustered_interval([x for x, _ in counts], [n for _, n in counts], np.random.default_rng(0))
 
 
 def failure_counts(results: StudyResults, policy: str) -> Counter[str]:

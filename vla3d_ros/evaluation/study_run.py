@@ -231,7 +231,8 @@ def resume_run(folder: Path, check: Callable[[StudyData], None] = lambda data: N
     check(data)
     run = StudyRun(folder, data.study, data.plan, data.key, Journal(folder / JOURNAL))
     interrupted = run.close_interrupted()
-    run.note("resumed", {"at_trial": interrupted.number if interrupted else len(run.valid_trials) + 1})
+    if not data.is_complete:
+        run.note("resumed", {"at_trial": interrupted.number if interrupted else len(run.valid_trials) + 1})
     return run
 
 

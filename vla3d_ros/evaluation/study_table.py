@@ -43,7 +43,7 @@ def result_table(results: StudyResults) -> ResultTable:
     """Arrange a study's results as its protocol asks for.
 
     Beside several columns of one policy or setting stands their plain mean ("Avg."), as papers print it; below several
-    rows that are no policies stand all trials pooled ("Overall").
+    rows, or beside several columns, that are no policies stand all their trials pooled ("Overall").
     """
     layout = results.study.table
     rows = _levels(results, layout.rows)
@@ -54,6 +54,10 @@ def result_table(results: StudyResults) -> ResultTable:
     if len(rows) > 1 and "policy" not in layout.rows:
         overall = (_OVERALL, *("" for _ in layout.rows[1:]))
         body.append((overall, tuple(_cells(results, (), (), layout.columns, columns))))
+    if len(columns) > 1 and len(layout.columns) == 1 and "policy" not in layout.columns:
+        columns = [*columns, (_OVERALL,)]
+        pooled = [_cells(results, layout.rows, row, (), [()]) for row in rows]
+        body = [(key, (*cells, *overall)) for (key, cells), overall in zip(body, pooled, strict=True)]
     table = ResultTable(
         row_factors=layout.rows,
         column_factors=layout.columns,
@@ -83,11 +87,13 @@ def _with_averages(table: ResultTable) -> ResultTable:
     start = 0
     for lead, group in groupby(table.columns, lambda column: column[:-1]):
         width = len(list(group))
-        columns += [*table.columns[start : start + width], (*lead, _AVERAGE)]
+        has_average = width > 1
+        columns += [*table.columns[start : start + width], *([(*lead, _AVERAGE)] if has_average else [])]
         for row, (_, cells) in zip(rows, table.rows, strict=True):
             part = cells[start : start + width]
             rates = [cell.rate for cell in part if cell is not None]
-            row += [*part, TableCell(rate=sum(rates) / len(rates)) if rates else None]
+            average = TableCell(rate=sum(rates) / len(rates)) if rates else None
+            row += [*part, *([average] if has_average else [])]
         start += width
     return ResultTable(
         row_factors=table.row_factors,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from vla3d_ros.errors import RecordingError
+from vla3d_ros.evaluation.plain_record import read_record
 
 Outcome = Literal["success", "failure"]
 
@@ -17,7 +17,8 @@ class TrialResult:
 
     `sim_s` is the trial's length on the ROS clock. Latency counts from the observation's stamp to the chunk's arrival,
     skew between the captures of one observation; both None when nothing was measured. `verdicts` counts the safety
-    gate's answers by kind. `bag` is the recording's path relative to the run's directory.
+    gate's answers by kind: allow, clamp, refuse (one chunk was not followed), stop (of the arm). `bag` is the
+    recording's path relative to the run's directory.
     """
 
     trial: int
@@ -50,11 +51,4 @@ class TrialResult:
         Raises:
             RecordingError: If a field is unknown or missing.
         """
-        known = {entry.name for entry in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise RecordingError(f"trial result has unknown fields {unknown}; expected {sorted(known)}")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise RecordingError(f"trial result of fields {sorted(values)} is incomplete: {error}") from error
+        return read_record(cls, values, "trial result")

@@ -22,6 +22,7 @@ from vla3d_ros.errors import PerceptionError
 from vla3d_ros.evaluation.statistics import percentile
 from vla3d_ros.evaluation.trial import TrialResult
 from vla3d_ros.evaluation.trial_stage import set_stage
+from vla3d_ros.evaluation.verdict_words import verdict_kind
 from vla3d_ros.execution import Execution, ExecutionConfig, ExecutionPipeline
 from vla3d_ros.policy.backend import PolicyBackend
 from vla3d_ros.policy.observation_window import ObservationWindow
@@ -117,9 +118,10 @@ class TrialLoop:
         self.scene, self.world, self.trial = self.stage.scene, self.stage.world, self.stage.trial
         self._nudge = self.stage.nudge
         self._latency_ns = (setup.latency_ms + self.stage.extra_latency_ms) * 1e6
-        self.eyes = setup.eyes(self.world.model, self.world.rig.cameras)
-        self.pipeline = ExecutionPipeline(self._embodiment, self.stage.bounds(setup.execution))
         self.policy = setup.policy_factory()
+        looked_at = set(self.policy.description.cameras) - set(self.stage.missing_views)
+        self.eyes = setup.eyes(self.world.model, [c for c in self.world.rig.cameras if c.name in looked_at])
+        self.pipeline = ExecutionPipeline(self._embodiment, self.stage.bounds(setup.execution))
         wanted = self.policy.description.depth_cameras
         deep = [spec for spec in depth_cameras(self.world.rig.cameras) if spec.name in wanted]
         self._depth_eyes = DepthRenderer(self.world.model, deep) if deep else None
@@ -214,8 +216,6 @@ class TrialLoop:
         pictures = self.eyes.render(state)
         depths_m = self._depth_eyes.render(state) if self._depth_eyes is not None else {}
         for camera, rgb in pictures.items():
-            if camera in self.stage.missing_views:
-                continue
             depth_m = depths_m.get(camera)
             image = CameraImage(camera=camera, rgb=rgb, stamp_ns=now_ns, receive_ns=now_ns, depth_m=depth_m)
             self._window.add_image(image)
@@ -250,7 +250,8 @@ class TrialLoop:
     def _carry_out(self, execution: Execution) -> None:
         self.on_execution(execution)
         if execution.trajectories or execution.verdict.reasons:
-            self._tally.verdicts[execution.verdict.kind.value] += 1
+            checks = [reason.check for reason in execution.verdict.reasons]
+            self._tally.verdicts[verdict_kind(execution.verdict.kind.value, checks)] += 1
         for trajectory in execution.trajectories:
             self._say(trajectory.arm, self._speakers[trajectory.arm].follow(trajectory))
         for target in execution.gripper_targets:

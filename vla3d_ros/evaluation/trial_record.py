@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from vla3d_ros.errors import RecordingError
+from vla3d_ros.evaluation.interventions import WORDS
+from vla3d_ros.evaluation.plain_record import read_record
 from vla3d_ros.evaluation.study import FailureKind
 
 ENDED_BY = ("success", "failure", "timeout", "safety stop", "operator", "interrupted", "trouble")
@@ -19,6 +20,9 @@ class TrialRecord:
     `policy` is the blinded label. `sim_s` is the trial's length on the ROS clock, `wall_s` on the wall. `sub_tasks`
     maps every sub-task to whether it was done. `judged_by` is "twin" or "operator". `bag` and `start_image` are paths
     relative to the run's directory. `placement_score` compares the start image with the reference, 1 = the same.
+    `interventions` counts those of people while it ran, `intervention_kinds` says which (`interventions.WORDS`).
+    `calibration` is the plain form of a `CalibrationState`, None where nothing is known. `verdicts` counts the safety
+    gate's answers: allow, clamp, refuse (one chunk was not followed), stop (of the arm).
     """
 
     trial: int
@@ -36,6 +40,7 @@ class TrialRecord:
     sub_tasks: Mapping[str, bool] = field(default_factory=dict)
     note: str = ""
     interventions: int = 0
+    intervention_kinds: Mapping[str, int] = field(default_factory=dict)
     invalid_because: str = ""
     bag: str | None = None
     start_image: str | None = None
@@ -44,6 +49,7 @@ class TrialRecord:
     latency_p99_ms: float | None = None
     skew_p99_ms: float | None = None
     verdicts: Mapping[str, int] = field(default_factory=dict)
+    calibration: Mapping[str, Any] | None = None
 
     @property
     def is_success(self) -> bool:
@@ -71,13 +77,18 @@ class TrialRecord:
             problems.append("a valid attempt needs an outcome")
         if not self.is_valid and not self.invalid_because:
             problems.append("an invalid attempt needs a reason")
+        if unknown := sorted(set(self.intervention_kinds) - set(WORDS)):
+            problems.append(f"interventions {unknown} are unknown; expected some of {list(WORDS)}")
+        if self.interventions < 0 or self.interventions != sum(self.intervention_kinds.values()):
+            problems.append(f"{self.interventions} interventions, but by kind {dict(self.intervention_kinds)}")
         if self.is_valid and self.is_success and self.failure:
             problems.append(f"a success can not have failed by '{self.failure}'")
         return problems
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values that `json.dumps` takes."""
-        return asdict(self) | {"sub_tasks": dict(self.sub_tasks), "verdicts": dict(self.verdicts)}
+        counted = ("sub_tasks", "verdicts", "intervention_kinds")
+        return asdict(self) | {name: dict(getattr(self, name)) for name in counted}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> TrialRecord:
@@ -86,11 +97,4 @@ class TrialRecord:
         Raises:
             RecordingError: If a field is unknown or missing.
         """
-        known = {entry.name for entry in fields(cls)}
-        unknown = sorted(set(values) - known)
-        if unknown:
-            raise RecordingError(f"trial record has unknown fields {unknown}; expected {sorted(known)}")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise RecordingError(f"trial record of fields {sorted(values)} is incomplete: {error}") from error
+        return read_record(cls, values, "trial record")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,14 +42,33 @@ def wilson_interval(successes: int, trials: int) -> Proportion:
         ConfigError: If more succeeded than there were.
     """
     check_counts(successes, trials)
+    rate = successes / trials if trials else 0.0
+    low, high = _wilson(rate, trials)
+    return Proportion(successes=successes, trials=trials, rate=rate, low=low, high=high)
+
+
+def share_interval(shares: Sequence[float]) -> tuple[float, float, float]:
+    """Return the mean of shares from 0 to 1, one per trial, and a 95 % interval: Wilson's for the same mean.
+
+    It is at least as wide as needed, because no shares between 0 and 1 spread more than outcomes of yes and no; and it
+    stays honest where all shares are the same, of which a bootstrap makes an interval without width.
+
+    Raises:
+        ConfigError: If a share is not between 0 and 1.
+    """
+    if any(not 0.0 <= share <= 1.0 for share in shares):
+        raise ConfigError(f"shares {list(shares)}; expected each from 0 to 1")
+    mean = sum(shares) / len(shares) if shares else 0.0
+    return (mean, *_wilson(mean, len(shares)))
+
+
+def _wilson(rate: float, trials: int) -> tuple[float, float]:
     if trials == 0:
-        return Proportion(successes=0, trials=0, rate=0.0, low=0.0, high=1.0)
-    rate = successes / trials
+        return 0.0, 1.0
     denominator = 1.0 + Z_95**2 / trials
     centre = (rate + Z_95**2 / (2 * trials)) / denominator
     half = Z_95 * math.sqrt(rate * (1.0 - rate) / trials + Z_95**2 / (4 * trials**2)) / denominator
-    low, high = max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
-    return Proportion(successes=successes, trials=trials, rate=rate, low=low, high=high)
+    return max(0.0, min(rate, centre - half)), min(1.0, max(rate, centre + half))
 
 
 def clopper_pearson_interval(successes: int, trials: int) -> tuple[float, float]:
