@@ -21,6 +21,7 @@ from vla3d_ros.commands import (
     bench_policy_rate,
     bench_record,
     bench_seams,
+    bench_tabletop,
     calibrate,
     check,
     console,
@@ -90,7 +91,12 @@ def _add_demo(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     demo = verbs.add_parser("demo", help="run pick-and-place trials through the whole live graph and write a report")
     demo.add_argument("--protocol", default="demo", help="name in config/trials; default: %(default)s")
     demo.add_argument("--deployment", default=None, help="instead of the protocol's")
-    demo.add_argument("--policy", default=None, metavar="NAME", help="in config/policies; scripted: the deployment's")
+    demo.add_argument(
+        "--policy",
+        default=None,
+        metavar="NAME",
+        help="in config/policies; scripted: the deployment's; default: vla3d_tabletop where models/ has it and it fits",
+    )
     demo.add_argument("--trials", type=_positive, default=None, help="instead of the protocol's")
     demo.add_argument("--seed", type=int, default=None, help="seed of the first scene, instead of the protocol's")
     _add_outputs(demo)
@@ -122,6 +128,7 @@ def _add_bench(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     bench_adapter_rate.add_parser(what)
     bench_policy_rate.add_parser(what)
     bench_seams.add_parser(what)
+    bench_tabletop.add_parser(what)
     bench_record.add_parser(what)
     transport = what.add_parser(
         "transport", help="lost sets and latency from camera to observation, beside the ROS default"

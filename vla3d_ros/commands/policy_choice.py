@@ -7,13 +7,38 @@ from pathlib import Path
 from typing import Any
 
 from vla3d_ros.commands.policy_check import require_fit, settings_of
-from vla3d_ros.deployment import Deployment
+from vla3d_ros.deployment import Deployment, load_deployment
 from vla3d_ros.errors import ConfigError
 from vla3d_ros.policy.loading import backend_kind
-from vla3d_ros.policy.package import find_package, load_package
+from vla3d_ros.policy.package import find_package, list_packages, load_package
 from vla3d_ros.resources import share_dir
 
 DEPLOYMENTS_OWN = "scripted"
+SHIPPED = "vla3d_tabletop"
+"""The trained policy that `vla3d demo` runs where it can."""
+
+
+def demo_policy(name: str | None, deployment: str, config_dir: Path) -> str:
+    """Return the name of the policy that a demo runs.
+
+    Args:
+        name: What was asked for; None for the shipped policy, if its package is among the models and fits the
+            deployment's rig and robot, and for the deployment's own otherwise.
+        deployment: Its name.
+        config_dir: The directory `config`.
+
+    Raises:
+        ConfigError: If the deployment is unknown.
+        PackageError: If the shipped package is there and not what it claims.
+    """
+    if name is not None or SHIPPED not in list_packages(share_dir() / "models"):
+        return name or DEPLOYMENTS_OWN
+    plain = load_deployment(deployment, config_dir)
+    try:
+        require_fit(settings_of(config_dir / "policies" / f"{SHIPPED}.yaml"), plain)
+    except ConfigError:  # made for another robot or rig
+        return DEPLOYMENTS_OWN
+    return SHIPPED
 
 
 def policy_overrides(name: str | None, config_dir: Path) -> dict[str, dict[str, Any]]:
