@@ -25,3 +25,17 @@ def test_a_stream_that_fell_silent_is_not_waited_for():
     watched.hear("ee_state", 1000 * MS, wall_s=5.0)
     assert watched.lagging(1100 * MS, wall_s=5.9) == ("ee_state",)
     assert watched.lagging(1100 * MS, wall_s=6.1) == ()
+
+
+def test_the_world_waits_for_the_first_word_of_a_stream_that_was_asked_to_speak():
+    watched = pacing()
+    watched.expect("chunk", 1000 * MS, wall_s=5.0)
+    assert watched.lagging(1110 * MS, wall_s=5.3) == ("chunk",)
+    watched.hear("chunk", 1100 * MS, wall_s=5.4)
+    assert watched.lagging(1110 * MS, wall_s=5.4) == ()
+
+
+def test_a_stream_that_was_asked_and_never_speaks_is_not_waited_for_long():
+    watched = pacing()
+    watched.expect("chunk", 1000 * MS, wall_s=5.0)
+    assert watched.lagging(1110 * MS, wall_s=6.1) == ()

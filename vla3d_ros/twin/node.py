@@ -17,6 +17,7 @@ from rclpy.clock import Clock as RosClock
 from rclpy.clock import ClockType
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, MultiDOFJointState
+from std_msgs.msg import String
 from std_srvs.srv import Trigger
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 from visualization_msgs.msg import MarkerArray
@@ -140,6 +141,7 @@ class TwinNode(ManagedNode):
         self._arms = [TwinArm(self, arm, world, self._call) for arm in self._embodiment.arms]
         for name, kind in (("ee_state", MultiDOFJointState), ("policy/chunk", MultiDOFJointTrajectory)):
             self.create_subscription(kind, name, partial(self._on_progress, name), qos.EVENT, raw=True)
+        self.create_subscription(String, "instruction", self._on_instruction, qos.LATCHED)
         steady = RosClock(clock_type=ClockType.STEADY_TIME)
         self.create_timer(_GRIPPER_POLL_S, self._answer_gripper_goals, clock=steady)
 
@@ -168,6 +170,12 @@ class TwinNode(ManagedNode):
     def _on_progress(self, name: str, cdr: bytes) -> None:
         """Note how far the graph has come; only the stamp is read."""
         self._pacing.hear(name, conversions.stamp_ns_of_cdr(cdr), time.monotonic())
+
+    def _on_instruction(self, msg: String) -> None:
+        """Wait for the policy's first chunk, too: its first inference is slow, and the world would run ahead of it."""
+        if msg.data and self._runtime is not None:
+            now_ns = self._runtime.call(lambda world: world.time_ns)
+            self._pacing.expect("policy/chunk", now_ns, time.monotonic())
 
     # -------------------------------------------------------------- the interfaces of the real robot, in
 

@@ -38,6 +38,10 @@ class Pacing:
             stream = self._streams[name]
             stream.stamp_ns, stream.heard_s = stamp_ns, wall_s
 
+    def expect(self, name: str, now_ns: int, wall_s: float) -> None:
+        """Wait for a stream that has been silent and was just asked to speak, as if it had been heard at `now_ns`."""
+        self.hear(name, now_ns, wall_s)
+
     def lagging(self, now_ns: int, wall_s: float) -> tuple[str, ...]:
         """Return the streams that the world has to wait for at simulated time `now_ns`."""
         with self._lock:
