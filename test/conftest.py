@@ -3,8 +3,8 @@
 A second chance, and who gets one: tests marked `ros` start processes that have to find one another and to keep time
 beside everything else the machine does. If such a test waited in vain (`waiting.WaitedInVainError`), it is run once
 more, and the summary says so under "needed a second run": a test that is there often has a cause that must be found.
-Nothing else is run again. A wrong number, a missing file, a broken law fails at once, whatever the load; and a test that
-may be late but not wrong has to say so by waiting, not by measuring.
+Nothing else is run again. A wrong number, a missing file, a broken law fails at once, whatever the load; and a test
+that may be late but not wrong has to say so by waiting, not by measuring.
 """
 
 import contextlib
@@ -25,7 +25,17 @@ from vla3d_ros.ros.environment import prepare_environment
 from vla3d_ros.twin.engine import import_mujoco
 
 sys.path.insert(0, str(Path(__file__).parent / "support"))  # for every folder's tests, whatever the import mode
-from waiting import WaitedInVainError  # noqa: E402
+from waiting import WaitedInVainError
+
+with contextlib.suppress(ImportError):  # those who test without the extra "dev" see its tests missing soon enough
+    import hypothesis
+
+    # Examples take as long as the machine takes, and are the same for every run: a gate that draws its own lots refuses
+    # changes for what they did not touch. Look for new counterexamples with `pytest --hypothesis-profile=default`.
+    hypothesis.settings.register_profile(
+        "gate", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.load_profile("gate")
 
 TEST_DOMAINS = range(1, 40)
 RUN_MARK = f"VLA3D_TEST_RUN={os.getpid()}"

@@ -24,7 +24,7 @@ TOP = {"deployment", "supervisor", "commands", "cli"}
 
 LEVELS = [
     {"errors"},
-    {"resources", "geometry"},
+    {"resources", "page_access", "geometry"},
     {"datatypes"},
     {"state_history"},
     ROOMS,

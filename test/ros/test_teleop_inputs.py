@@ -16,13 +16,12 @@ import rclpy
 import yaml
 from diagnostic_msgs.msg import DiagnosticStatus
 from geometry_msgs.msg import PoseStamped
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import JointState, Joy, MultiDOFJointState
 from std_msgs.msg import String
 from trajectory_msgs.msg import MultiDOFJointTrajectory
+from waiting import wait_until
 
 from vla3d_ros.adapter.embodiment import load_embodiment
 from vla3d_ros.adapter.kinematics import ArmKinematics
@@ -31,6 +30,7 @@ from vla3d_ros.deployment import teleop_parameters
 from vla3d_ros.geometry import Transform
 from vla3d_ros.resources import config_dir
 from vla3d_ros.ros import conversions, qos
+from vla3d_ros.ros.transitions import TransitionClient
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
@@ -71,24 +71,18 @@ class Bench:
 
     def activate(self) -> bool:
         """Configure and activate; returns whether it was granted."""
-        client = self.node.create_client(ChangeState, "teleop/change_state")
-        self.wait(client.service_is_ready, "the node to appear")
-        for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
-            future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
-            self.wait(future.done, "the transition")
-            if not future.result().success:
+        client = TransitionClient(self.node, "teleop")
+        self.wait(lambda: client.is_ready, "the node to appear")
+        for verb in ("configure", "activate"):
+            question = client.ask(verb)
+            self.wait(lambda question=question: question.is_over, f"the answer to '{verb}'")
+            if not question.result().success:
                 return False
         return True
 
     def wait(self, is_done: Callable[[], bool], what: str) -> None:
         """Play the arm and the device until something is so."""
-        deadline = time.monotonic() + WALL_LIMIT_S
-        while not is_done():
-            assert time.monotonic() < deadline, f"waited in vain for {what}; {self.status}"
-            if time.monotonic() >= self._due_s:
-                self._due_s = time.monotonic() + PERIOD_S
-                self._play()
-            self.executor.spin_once(timeout_sec=PERIOD_S)
+        wait_until(is_done, what, limit_s=WALL_LIMIT_S, meanwhile=self._go_on, told=lambda: self.status)
 
     def press(self, key: str) -> None:
         """Press a key of the terminal."""
@@ -101,8 +95,15 @@ class Bench:
     def close(self) -> None:
         """End the process and leave."""
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(WALL_LIMIT_S)
+        self.executor.shutdown()
         self.node.destroy_node()
+
+    def _go_on(self) -> None:
+        if time.monotonic() >= self._due_s:
+            self._due_s = time.monotonic() + PERIOD_S
+            self._play()
+        self.executor.spin_once(timeout_sec=PERIOD_S)
 
     def _play(self) -> None:
         self._stamp_ns += STATE_NS
@@ -139,22 +140,98 @@ def bench(ros_context, tmp_path, request) -> Iterator[Callable[..., Bench]]:
         one.close()
 
 
-class FakeLeader:
-    """A driver of a leader arm: publishes joint states, and moves one joint when told."""
+class Person:
+    """Drives until it is done: where a stall of the machine opened the clutch, goes back and closes it once more.
+
+    What the arm was told to do counts from where it was told to be when the clutch closed last.
+    """
 
     def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._start = np.zeros(3)
+
+    @property
+    def is_followed(self) -> bool:
+        return self._bench.status.get("fr3_clutch") == "closed"
+
+    def look(self) -> None:
+        if not self.is_followed and self._bench.chunks:
+            self._start = self._bench.shift()
+
+    def shift(self) -> np.ndarray:
+        """Where the newest chunk ends, relative to where it ended when the clutch was closed, m."""
+        return self._bench.shift() - self._start
+
+
+class FakeLeader(Person):
+    """A driver of a leader arm: publishes joint states; and the person at it, who presses c and moves one joint."""
+
+    AGAIN_AFTER = 100
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
         self._arm = bench.embodiment.arms[0]
         self._publisher = bench.node.create_publisher(JointState, "/leader/joint_states", qos.EVENT)
         self.q = np.array(self._arm.q_home)
         self.opening = 1.0
+        self._goal, self._rest, self._waited = self.q, self.q, 0
+
+    def drive(self, q: np.ndarray) -> None:
+        """Close the clutch, then move to q; the clutch is looked at ever after."""
+        self._goal, self._rest, self._waited = q, self.q, self.AGAIN_AFTER
+        self._bench.act = self._press_and_move
+
+    def _press_and_move(self) -> None:
+        self.look()
+        self._waited += 1
+        if not self.is_followed and self._waited > self.AGAIN_AFTER:
+            self._bench.press("c")
+            self._waited = 0
+        self.q = self._goal if self.is_followed else self._rest
+        self.publish()
 
     def publish(self) -> None:
         names = [*self._arm.joint_names, *self._arm.gripper.joint_names]
         position = [*self.q, *self._arm.gripper.positions(self.opening)]
         self._publisher.publish(JointState(name=names, position=[float(value) for value in position]))
 
-    def tool(self, bench: Bench) -> Transform:
-        return ArmKinematics(bench.embodiment.urdf_path, self._arm).forward(self.q)
+    def tool(self, q: np.ndarray) -> Transform:
+        return ArmKinematics(self._bench.embodiment.urdf_path, self._arm).forward(q)
+
+
+class TrackedHand(Person):
+    """A tracker and its button; and the person whose hand it is."""
+
+    def __init__(self, bench: Bench) -> None:
+        super().__init__(bench)
+        self._poses = bench.node.create_publisher(PoseStamped, "/hand/pose", qos.EVENT)
+        self._joys = bench.node.create_publisher(Joy, "/hand/joy", qos.EVENT)
+        self._is_pressing = False
+        self.y = 0.0
+        bench.act = self.publish
+
+    def drive(self, y: float) -> None:
+        """Hold the button and move to y; let go and come back whenever the clutch is locked."""
+        self.y, self._is_pressing = y, True
+        self._bench.act = self._press_and_move
+
+    def jump(self, y: float) -> None:
+        """Be somewhere else at once, and hold on."""
+        self.y = y
+        self._bench.act = self.publish
+
+    def _press_and_move(self) -> None:
+        self.look()
+        goal, self.y = self.y, self.y if self.is_followed else 0.0
+        self._is_pressing = self._bench.status.get("fr3_clutch") != "locked"
+        self.publish()
+        self.y = goal
+
+    def publish(self) -> None:
+        pose = PoseStamped()
+        pose.pose.orientation.w, pose.pose.position.y = 1.0, self.y
+        self._poses.publish(pose)
+        self._joys.publish(Joy(axes=[0.0], buttons=[int(self._is_pressing)]))
 
 
 def test_a_leader_arm_is_followed_while_the_terminals_clutch_is_closed(bench):
@@ -163,18 +240,16 @@ def test_a_leader_arm_is_followed_while_the_terminals_clutch_is_closed(bench):
     table.act = leader.publish
     assert table.activate()
     table.wait(lambda: table.status.get("message") == "holding" and len(table.chunks) > 3, "a hold")
-    before = leader.tool(table)
-    leader.q[0] += 0.1
+    turn = np.zeros_like(leader.q)
+    turn[0] = 0.1
+    leader.q = leader.q + turn
     table.wait(lambda: len(table.chunks) > 20, "more chunks")
     assert np.abs(table.shift()).max() < 1e-6
-    table.press("c")
-    table.wait(lambda: table.status.get("fr3_clutch") == "closed", "the clutch")
-    before = leader.tool(table)
-    leader.q[0] += 0.1
-    leader.opening = 0.0
-    expected = leader.tool(table).translation - before.translation
+    expected = leader.tool(leader.q + turn).translation - leader.tool(leader.q).translation
     assert np.linalg.norm(expected) > 0.02
-    table.wait(lambda: np.linalg.norm(table.shift() - expected) < 2e-3, f"the arm to be told to move by {expected}")
+    leader.opening = 0.0
+    leader.drive(leader.q + turn)
+    table.wait(lambda: np.linalg.norm(leader.shift() - expected) < 2e-3, f"the arm to be told to move by {expected}")
     table.wait(lambda: table.chunks[-1].arms[0].gripper_opening[-1] == 0.0, "the gripper to close")
 
 
@@ -185,39 +260,40 @@ def test_a_leader_that_falls_silent_ends_the_chunks(bench):
     assert table.activate()
     table.wait(lambda: len(table.chunks) > 3, "chunks")
     table.act = lambda: None
-    table.wait(lambda: "silent" in table.status["message"], "the loss to be said")
-    table.wait(lambda: table.status["message"].startswith("leader: silent for 1."), "a second of silence")
-    count = len(table.chunks)
-    for _ in range(30):
-        table.wait(lambda: True, "nothing")
-        table.executor.spin_once(timeout_sec=PERIOD_S)
-    table.wait(lambda: table.status["message"].startswith("leader: silent for 2."), "another second of silence")
+    table.wait(lambda: silent_s(table) > 1.0, "a second of silence")
+    count, until_s = len(table.chunks), silent_s(table) + 1.0
+    table.wait(lambda: silent_s(table) > until_s, "another second of silence")
     assert len(table.chunks) - count < 15
+
+
+def silent_s(table: Bench) -> float:
+    """How long the leader has been silent, as the operator is told."""
+    words = table.status["message"].removeprefix("leader: silent for ").split()
+    return float(words[0]) if table.status["message"].startswith("leader: silent for ") else 0.0
 
 
 def test_a_tracked_hand_is_followed_while_its_button_is_held(bench):
     table = bench("poses", poses=["/hand/pose"], joys=["/hand/joy"])
-    poses = table.node.create_publisher(PoseStamped, "/hand/pose", qos.EVENT)
-    joys = table.node.create_publisher(Joy, "/hand/joy", qos.EVENT)
-    pose, joy = PoseStamped(), Joy(axes=[0.0], buttons=[0])
-    pose.pose.orientation.w = 1.0
-
-    def publish() -> None:
-        poses.publish(pose)
-        joys.publish(joy)
-
-    table.act = publish
+    hand = TrackedHand(table)
     assert table.activate()
     table.wait(lambda: table.status.get("message") == "holding", "a hold")
-    joy.buttons = [1]
-    table.wait(lambda: table.status.get("fr3_clutch") == "closed", "the clutch")
-    pose.pose.position.y = 0.05
-    table.wait(lambda: np.linalg.norm(table.shift() - [0.0, 0.05, 0.0]) < 2e-3, "the arm to be told to move left")
-    pose.pose.position.y = 0.9
-    table.wait(
-        lambda: "jumped" in table.status["message"] or table.status["fr3_clutch"] == "locked", "the jump to count"
-    )
+    hand.drive(0.05)
+    table.wait(lambda: np.linalg.norm(hand.shift() - [0.0, 0.05, 0.0]) < 2e-3, "the arm to be told to move left")
+    hand.jump(0.9)
     table.wait(lambda: table.status["fr3_clutch"] == "locked", "the clutch to lock")
+
+
+def test_a_person_whom_a_stall_has_locked_out_is_followed_again_after_letting_go(bench):
+    table = bench("poses", poses=["/hand/pose"], joys=["/hand/joy"])
+    hand = TrackedHand(table)
+    assert table.activate()
+    table.wait(lambda: table.status.get("message") == "holding", "a hold")
+    hand.drive(0.05)
+    table.wait(lambda: hand.is_followed, "the clutch")
+    drive, table.act = table.act, lambda: None
+    table.wait(lambda: table.status["fr3_clutch"] == "locked", "the silence to lock the clutch")
+    table.act = drive
+    table.wait(lambda: np.linalg.norm(hand.shift() - [0.0, 0.05, 0.0]) < 2e-3, "the arm to be told to move left")
 
 
 def test_it_refuses_to_start_beside_another_source_of_chunks(bench):

@@ -1,13 +1,14 @@
 """The console's page as an operator uses it, in a browser that selenium drives."""
 
+import contextlib
 import io
 import socket
 from collections.abc import Callable
 
 import numpy as np
-from waiting import wait_until
+from waiting import WaitedInVainError, wait_until
 
-WALL_LIMIT_S = 60.0
+WALL_LIMIT_S, PICTURE_TRIES = 60.0, 5
 ESCAPE, ENTER = "\ue00c", "\ue007"
 
 
@@ -67,10 +68,19 @@ class OperatorPage:
         """What is really seen of an element: (H, W, 3) RGB."""
         import matplotlib.image
 
-        shot = matplotlib.image.imread(io.BytesIO(self.driver.get_screenshot_as_png()), format="png")[:, :, :3]
+        shot = matplotlib.image.imread(io.BytesIO(self._screenshot()), format="png")[:, :, :3]
         area = {name: round(value) for name, value in self.find(css).rect.items()}
         seen = shot[area["y"] : area["y"] + area["height"], area["x"] : area["x"] + area["width"]]
         return np.round(255 * seen).astype(int)
+
+    def _screenshot(self) -> bytes:
+        """A busy machine without a GPU may take longer for a picture than the driver waits."""
+        from selenium.common.exceptions import TimeoutException
+
+        for _ in range(PICTURE_TRIES):
+            with contextlib.suppress(TimeoutException):
+                return self.driver.get_screenshot_as_png()
+        raise WaitedInVainError(f"no picture of the page in {PICTURE_TRIES} tries")
 
 
 def free_port() -> int:

@@ -196,7 +196,7 @@ class AdapterNode(ManagedNode):
             return response
         self._planner.wait()
         if name == "stop":
-            execution = self._pipeline.stop("operator: stop service called", self.now_ns)
+            execution = self._pipeline.stop("stop service called", self.now_ns)
         else:
             execution = getattr(self._pipeline, name)(self.now_ns)
         self._carry_out(execution)

@@ -16,10 +16,7 @@ def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     console.add_argument("deployment", help="name in config/deployments, or the path of a YAML file")
     console.add_argument("--attach", action="store_true", help="the deployment is running already: only open the page")
     console.add_argument("--port", type=int, default=8080, help="of the page; 0: a free one; default: %(default)s")
-    console.add_argument("--host", default="127.0.0.1", help="address of the page; other than loopback needs a token")
-    console.add_argument(
-        "--token", default=None, help="at least 16 characters; default: a fresh one where it is needed"
-    )
+    console.add_argument("--host", default="127.0.0.1", help="address of the page; others than loopback get a token")
     console.add_argument("--no-view", action="store_true", help="without the 3D view, for small machines")
     console.add_argument(
         "--policy", default=None, metavar="NAME", help="in config/policies; scripted: the deployment's"

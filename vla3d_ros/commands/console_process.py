@@ -5,22 +5,23 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
-import secrets
+import socket
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from vla3d_ros.console.doorkeeper import TOKEN_VARIABLE, Doorkeeper, is_loopback
 from vla3d_ros.deployment import Deployment, ProcessSpec
 from vla3d_ros.errors import BringUpError, Vla3dError
+from vla3d_ros.page_access import CONSOLE_TOKEN, provide_token, with_token
 from vla3d_ros.supervisor import Supervisor
 
 CONSOLE = "console"
 _LOOK_S = 0.5
-_READY_S = 25.0
+_READY_S, _ASK_S = 45.0, 3.0
 
 
 def console_parameters(deployment: Deployment, page: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,20 +52,6 @@ def console_alone(deployment: Deployment, page: Mapping[str, Any]) -> Deployment
     return replace(deployment, processes=(spec,), parameters={CONSOLE: console_parameters(deployment, page)})
 
 
-def provide_token(host: str, given: str | None) -> str:
-    """Return the page's token and leave it where the node finds it; on the loopback there is none unless it is given.
-
-    Raises:
-        ConfigError: If it is too short.
-    """
-    token = given or os.environ.get(TOKEN_VARIABLE, "")
-    if not token and not is_loopback(host):
-        token = secrets.token_urlsafe(24)
-    Doorkeeper(host, token)
-    os.environ[TOKEN_VARIABLE] = token
-    return token
-
-
 def page_options(options: argparse.Namespace) -> dict[str, Any] | None:
     """Return where a verb with `--console`, `--host` and `--port` serves the page; None if it was not asked for.
 
@@ -73,7 +60,7 @@ def page_options(options: argparse.Namespace) -> dict[str, Any] | None:
     """
     if not options.console:
         return None
-    provide_token(options.host, None)
+    provide_token(CONSOLE_TOKEN, options.host)
     return {"page_host": options.host, "page_port": options.port, "has_view": True}
 
 
@@ -87,11 +74,13 @@ class ConsoleProcess:
 
         Args:
             deployment: What runs, or will run.
-            page: `page_host`, `page_port`, `has_view`.
+            page: `page_host`, `page_port`, `has_view`. Port 0 takes a free one and keeps it when the console is
+                started anew: pages that are open look for it there.
             log_dir: Where its log goes.
             say: Where sentences go.
         """
-        self._alone = console_alone(deployment, page)
+        port = page["page_port"] or _free_port(page["page_host"])
+        self._alone = console_alone(deployment, {**page, "page_port": port})
         self._say = say
         self._supervisor = Supervisor(self._alone, log_dir / CONSOLE, os.environ)
         self._is_closing = threading.Event()
@@ -121,8 +110,7 @@ class ConsoleProcess:
     @property
     def address(self) -> str:
         """The page's address with its token, for the operator."""
-        token = os.environ.get(TOKEN_VARIABLE, "")
-        return f"{self.url}{f'?token={token}' if token else ''}"
+        return with_token(self.url, os.environ.get(CONSOLE_TOKEN, ""))
 
     @property
     def pid(self) -> int:
@@ -134,20 +122,31 @@ class ConsoleProcess:
 
         (name,) = self._alone.node_names
         log = self._supervisor.log_file(CONSOLE)
-        try:
-            values = read_diagnostics(name, timeout_s=_READY_S)
-        except Vla3dError as error:
-            dead = "; ".join(self._supervisor.dead_processes())
-            raise BringUpError(f"the console did not come up: {dead or error} (log: {log})") from error
-        if not values.get("page"):
-            lines = [
-                line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if "refused" in line
-            ]
-            raise BringUpError(f"the console did not come up: {lines[-1] if lines else 'see its log'} (log: {log})")
-        return values["page"]
+        deadline = time.monotonic() + _READY_S
+        problem = "it said nothing"
+        while time.monotonic() < deadline:
+            try:
+                values = read_diagnostics(name, timeout_s=_ASK_S)
+            except Vla3dError as error:
+                values, problem = {}, str(error)
+            if values.get("page"):
+                return values["page"]
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+            if fatal := [*self._supervisor.dead_processes(), *(line for line in lines if "refused" in line)]:
+                problem = fatal[-1]
+                break
+        raise BringUpError(f"the console did not come up: {problem} (log: {log})")
 
     def _watch(self) -> None:
         while not self._is_closing.wait(_LOOK_S):
             for line in self._supervisor.newly_dead_processes():
                 self._say(f"{line}; starting the console anew, the robot's graph goes on")
                 self._supervisor.restart(CONSOLE)
+
+
+def _free_port(host: str) -> int:
+    """Return a port that nobody listens on now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.bind((host.strip("[]"), 0))
+        return int(probe.getsockname()[1])

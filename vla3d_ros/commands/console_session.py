@@ -12,10 +12,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from vla3d_ros.commands.console_process import CONSOLE, ConsoleProcess, provide_token
+from vla3d_ros.commands.console_process import CONSOLE, ConsoleProcess
 from vla3d_ros.commands.graph import running_graph
 from vla3d_ros.commands.policy_choice import policy_overrides, require_policy_fits
 from vla3d_ros.deployment import Deployment, load_deployment
+from vla3d_ros.page_access import CONSOLE_TOKEN, provide_token
 from vla3d_ros.resources import config_dir
 from vla3d_ros.ros.domain import check_nodes_absent
 from vla3d_ros.ros.environment import prepare_environment
@@ -31,13 +32,13 @@ def open_console(options: argparse.Namespace, console: Console) -> int:
         0 after Ctrl-C, 1 if a process of the graph ended by itself.
     """
     log_dir = options.out or Path("runs") / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
-    provide_token(options.host, options.token)
+    provide_token(CONSOLE_TOKEN, options.host)
     recorder = {"recorder": {"output_dir": str(log_dir.resolve() / "bags")}}
     overrides = {**recorder, **policy_overrides(options.policy, config_dir())}
     deployment = load_deployment(options.deployment, config_dir(), overrides, is_live=options.live)
     page = {"page_host": options.host, "page_port": options.port, "has_view": not options.no_view}
     console.print(f"[bold]{deployment.name}[/]: {deployment.description}")
-    graph = _running_elsewhere(deployment) if options.attach else _running_here(deployment, log_dir, console)
+    graph = _running_elsewhere(deployment, console) if options.attach else _running_here(deployment, log_dir, console)
     with (
         graph as newly_dead,
         ConsoleProcess(deployment, page, log_dir, lambda line: console.print(f"[red]{line}[/]")) as own,
@@ -65,14 +66,18 @@ def _running_here(deployment: Deployment, log_dir: Path, console: Console) -> It
 
 
 @contextlib.contextmanager
-def _running_elsewhere(deployment: Deployment) -> Iterator[Callable[[], Sequence[str]]]:
+def _running_elsewhere(deployment: Deployment, console: Console) -> Iterator[Callable[[], Sequence[str]]]:
     """Join the domain of a graph that somebody else has brought up, or will."""
     prepare_environment()
     check_transport(os.environ, participants=2)
     from vla3d_ros.ros.graph import running_nodes  # needs rclpy, which the environment has to be prepared for
 
     domain_id = int(os.environ.get("ROS_DOMAIN_ID") or 0)
-    check_nodes_absent(running_nodes(_DISCOVERY_S), [f"/{deployment.namespace}/{CONSOLE}"], domain_id)
+    running = running_nodes(_DISCOVERY_S)
+    check_nodes_absent(running, [f"/{deployment.namespace}/{CONSOLE}"], domain_id)
+    if missing := sorted(set(deployment.node_names) - set(running)):
+        where = f"in ROS domain {domain_id}"
+        console.print(f"[yellow]not heard yet[/] {where}: {', '.join(missing)}; the page shows them when they come")
     yield lambda: ()
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
 from rich.console import Console
 
+from vla3d_ros.adapter.embodiment import ArmSpec
+from vla3d_ros.adapter.interfaces.feedback import JOINT_STATES, FeedbackNames
 from vla3d_ros.camera.rig import load_rig
 from vla3d_ros.console.viewers import Viewed, foxglove_layout, rviz_config
 from vla3d_ros.deployment import Deployment, load_deployment
@@ -22,8 +25,21 @@ def viewed_of(deployment: Deployment) -> Viewed:
         base_frame=deployment.embodiment.base_frame,
         arms=tuple(arm.name for arm in arms),
         joints=tuple(joint for arm in arms for joint in arm.joint_names),
+        state_joints=state_joints(arms),
         cameras=tuple(spec.name for spec in load_rig(deployment.rig_file).cameras),
     )
+
+
+def state_joints(arms: Sequence[ArmSpec]) -> tuple[str, ...]:
+    """Return the joints of a message on `joint_states`, in order: what drivers publish there, else what is merged."""
+    is_merged = FeedbackNames(arms).needs_merging
+    joints: list[str] = []
+    for arm in arms:
+        if is_merged or arm.feedback.topic == JOINT_STATES:
+            joints += arm.joint_names
+        if arm.gripper is not None and (is_merged or arm.feedback.gripper_topic == JOINT_STATES):
+            joints += arm.gripper.joint_names
+    return tuple(joints)
 
 
 def write_viewers(name: str, folder: Path, console: Console) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import secrets
 import sys
 import time
 from collections.abc import Mapping
@@ -19,12 +17,11 @@ from rich.console import Console
 from vla3d_ros.commands.graph import running_graph
 from vla3d_ros.deployment import Deployment, ProcessSpec, load_deployment, teleop_parameters
 from vla3d_ros.errors import ConfigError
+from vla3d_ros.page_access import TELEOP_TOKEN, provide_token, with_token
 from vla3d_ros.resources import config_dir
 from vla3d_ros.supervisor import Supervisor
-from vla3d_ros.teleop.devices.browser_server import check_binding, is_loopback
 from vla3d_ros.teleop.settings import list_teleop_configs, load_teleop_settings
 
-TOKEN_VARIABLE = "VLA3D_TELEOP_TOKEN"
 _WATCH_S = 0.5
 
 
@@ -82,28 +79,20 @@ def teleop(options: argparse.Namespace, console: Console) -> int:
         0 when it was ended, 1 if a process ended by itself.
     """
     path = teleop_file_of(options.device)
-    device = load_teleop_settings(path).device
+    settings = load_teleop_settings(path)
+    device = settings.device
     log_dir = options.out or Path("runs") / datetime.now().astimezone().strftime("%Y-%m-%d_%H-%M-%S")
     overrides = {"recorder": {"output_dir": str(log_dir.resolve() / "bags")}}
     deployment = load_deployment(options.deployment, config_dir(), overrides, is_live=options.live)
     page = {"page_host": options.host, "page_port": options.port} if device == "browser" else {}
     deployment = with_teleop(deployment, path, page)
-    token = _token(options.host) if device == "browser" else ""
+    host = options.host or str(settings.options.get("host", ""))
+    token = provide_token(TELEOP_TOKEN, host) if device == "browser" else ""
     console.print(f"[bold]{deployment.name}[/] by {device}: {deployment.description}")
     if deployment.parameters.get("adapter", {}).get("dry_run"):
         console.print("[yellow]dry run[/]: plans and verdicts are published, nothing moves; --live lets it move")
     with running_graph(deployment, log_dir, is_private=False) as supervisor:
         return _drive(deployment, device, token, supervisor, console)
-
-
-def _token(host: str) -> str:
-    """Return the token of a page that is served to the network, for the nodes to find in their environment."""
-    if host and not is_loopback(host) and not os.environ.get(TOKEN_VARIABLE):
-        os.environ[TOKEN_VARIABLE] = secrets.token_urlsafe(24)
-    token = os.environ.get(TOKEN_VARIABLE, "")
-    if host:
-        check_binding(host, token)
-    return token
 
 
 def _drive(deployment: Deployment, device: str, token: str, supervisor: Supervisor, console: Console) -> int:
@@ -125,8 +114,7 @@ def _drive(deployment: Deployment, device: str, token: str, supervisor: Supervis
             walker.close()
         operator.start()
         if device == "browser":
-            url = operator.wait_for_page()
-            console.print(f"page on [bold]{url}{f'?token={token}' if token else ''}[/]")
+            console.print(f"page on [bold]{with_token(operator.wait_for_page(), token)}[/]")
         terminal = Terminal(operator, supervisor, console, moves=device == "keyboard")
         if sys.stdin.isatty():
             return terminal.run()

@@ -18,6 +18,13 @@ _SLOW_SHARE = 0.8
 _NEAR_SHARE = 0.05
 _REASON_S = 5.0
 
+_ARMED_WORDS = {  # is armed, is a dry run -> mode, headline, sentence
+    (False, False): ("disarmed", "DISARMED", "the arm holds its place"),
+    (False, True): ("disarmed", "DISARMED · DRY RUN", "plans and verdicts only, armed or not: nothing will move"),
+    (True, False): ("armed", "ARMED", "the arm may move"),
+    (True, True): ("dry", "ARMED · DRY RUN", "plans and verdicts only: nothing moves"),
+}
+
 
 def page_state(facts: Facts) -> dict[str, Any]:
     """Return what the page shows, ready for JSON."""
@@ -63,11 +70,7 @@ def robot_mode(facts: Facts) -> tuple[str, str, str]:
     if reason := adapter.values.get("stopped"):
         return "stopped", "STOPPED", reason
     is_dry = adapter.values.get("dry_run") == "true"
-    if adapter.values.get("armed") != "armed":
-        return "disarmed", "DISARMED", "dry run: nothing will move" if is_dry else "the arm holds its place"
-    if is_dry:
-        return "dry", "ARMED · DRY RUN", "plans and verdicts only: nothing moves"
-    return "armed", "ARMED", "the arm may move"
+    return _ARMED_WORDS[adapter.values.get("armed") == "armed", is_dry]
 
 
 def stop_word(facts: Facts) -> dict[str, str]:

@@ -21,13 +21,13 @@ from vla3d_ros.adapter.embodiment import load_embodiment
 from vla3d_ros.camera.rig import load_rig
 from vla3d_ros.camera.robot_shape import load_shapes
 from vla3d_ros.console.board import page_state
-from vla3d_ros.console.doorkeeper import TOKEN_VARIABLE
 from vla3d_ros.console.facts import Answer, ArmFacts, Facts
 from vla3d_ros.console.page_messages import REQUESTS, PageMessage, read_page_message
 from vla3d_ros.console.scene import Place, SceneView
 from vla3d_ros.console.server import ConsoleServer
 from vla3d_ros.console.show import Show
 from vla3d_ros.errors import ShapeError
+from vla3d_ros.page_access import CONSOLE_TOKEN
 from vla3d_ros.ros import qos
 from vla3d_ros.ros.console_topics import ConsoleTopics
 from vla3d_ros.ros.desk_link import DeskClient
@@ -102,7 +102,7 @@ class ConsoleNode(ManagedNode):
             )
             self._scene = SceneView(self._embodiment.base_frame, load_shapes(self._embodiment.urdf_path), place)
         port = self._scene.port if self._scene else None
-        token = os.environ.get(TOKEN_VARIABLE, "")
+        token = os.environ.get(CONSOLE_TOKEN, "")
         self._server = ConsoleServer(settings.page_host, settings.page_port, token, port)
         self._server.on_stop = self._stop_now
         self._server.on_message = self._on_message

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from vla3d_ros.console.doorkeeper import Doorkeeper
 from vla3d_ros.errors import ConfigError, DependencyError
+from vla3d_ros.page_access import CONSOLE_TOKEN, PageAccess, page_headers, page_url, set_headers
 
 _PROTOCOL_LOGGER = logging.getLogger(f"{__name__}.protocol")
 _PROTOCOL_LOGGER.setLevel(logging.CRITICAL)  # a browser that opens a connection in advance is no error
@@ -54,7 +54,7 @@ class ConsoleServer:
         Raises:
             ConfigError: If that would let anybody in.
         """
-        self._door = Doorkeeper(host, token)
+        self._access = PageAccess(host, token, CONSOLE_TOKEN)
         self._host, self._port, self._view_port = host, port, view_port
         self._view_key = secrets.token_urlsafe(16) if view_port is not None else ""
         self._server: Any = None
@@ -71,7 +71,7 @@ class ConsoleServer:
     @property
     def url(self) -> str:
         """Where the page is, without the token."""
-        return f"http://{self._host}:{self._port}/"
+        return page_url(self._host, self._port)
 
     @property
     def tabs(self) -> int:
@@ -132,7 +132,7 @@ class ConsoleServer:
         if is_view and self._view_port is not None:
             refusal = "" if self._has_view_key(path.query) else "the 3D view is opened by the page only"
         else:
-            refusal = self._door.refusal(request.headers, path.query) if is_secret else ""
+            refusal = self._access.refusal(request.headers, path.query) if is_secret else ""
         if refusal:
             return connection.respond(HTTPStatus.FORBIDDEN, f"{refusal}\n")
         if request.headers.get("Upgrade", "").lower() == "websocket":
@@ -144,7 +144,7 @@ class ConsoleServer:
         file, kind = _FILES[path.path]
         text = (_PAGE / file).read_text(encoding="utf-8").replace("VIEW_KEY", self._view_key)
         response = connection.respond(HTTPStatus.OK, text)
-        _set_headers(response, {"Content-Type": f"{kind}; charset=utf-8", "Content-Security-Policy": _POLICY})
+        set_headers(response, page_headers(kind, _POLICY))
         return response
 
     def _has_view_key(self, query: str) -> bool:
@@ -168,7 +168,8 @@ class ConsoleServer:
             return connection.respond(HTTPStatus.BAD_GATEWAY, f"the 3D view does not answer: {error}\n")
         finally:
             link.close()
-        _set_headers(response, {"Content-Type": kind, "Content-Length": str(len(response.body))})
+        view_only = {"Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}
+        set_headers(response, {"Content-Type": kind, "Content-Length": str(len(response.body)), **view_only})
         return response
 
     # --------------------------------------------------------------------------------------- websockets
@@ -243,10 +244,3 @@ def _pump(source: Any, sink: Any) -> None:
 
 def _first_protocol(connection: Any, offered: Any) -> Any:
     return offered[0] if offered else None
-
-
-def _set_headers(response: Any, headers: dict[str, str]) -> None:
-    for name, value in {**headers, "Referrer-Policy": "no-referrer", "Cache-Control": "no-store"}.items():
-        if name in response.headers:
-            del response.headers[name]
-        response.headers[name] = value

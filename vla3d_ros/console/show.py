@@ -118,7 +118,7 @@ class Show:
         arms = [arm.name for arm in self._embodiment.arms]
         return Overlay(
             plans=[self._heard.plan(arm) for arm in arms],
-            paths=[self._path(arm) for arm in arms],
+            paths=[self.path(arm) for arm in arms],
             spatial=self._heard.spatial(),
         )
 
@@ -148,7 +148,7 @@ class Show:
             self._draw_camera(spec, poses, now_s)
         for arm in arms:
             self._scene.show_plan(arm.name, self._heard.plan(arm.name))
-            self._scene.show_path(arm.name, self._path(arm.name))
+            self._scene.show_path(arm.name, self.path(arm.name))
         self._scene.show_spatial(self._heard.spatial())
 
     def _draw_camera(self, spec: CameraSpec, poses: dict[str, Transform], now_s: float) -> None:
@@ -177,5 +177,6 @@ class Show:
         if p is not None and (not path or float(np.linalg.norm(p - path[-1])) > _STEP_M):
             path.append(p)
 
-    def _path(self, arm: str) -> Float:
+    def path(self, arm: str) -> Float:
+        """Return where an arm's end effector has been, (T, 3) m in the base frame."""
         return np.array(list(self._paths[arm])).reshape(-1, 3)

@@ -49,6 +49,7 @@ def draw_tile(rgb: Rgb, model: CameraModel, T_base_camera: Transform | None, ove
     T_camera_base = T_base_camera.inverse()
 
     def pixels(points_base: Float) -> Float:
+        """Return where points (N, 3) m are seen in the small copy, (N, 2) px; NaN behind the camera."""
         return np.asarray(scale * project(T_camera_base.apply(points_base), model.K, model.distortion))
 
     for path in overlay.paths:

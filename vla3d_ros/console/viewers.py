@@ -12,12 +12,16 @@ _STOP_COLOUR = "#b42318"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Viewed:
-    """What a deployment has to show: names of its namespace, base frame, arms, joints and cameras."""
+    """What a deployment has to show: names of its namespace, base frame, arms, joints and cameras.
+
+    `state_joints` are all joints in the order of a joint state: plots count in it, and grippers stand between the arms.
+    """
 
     namespace: str
     base_frame: str
     arms: tuple[str, ...]
     joints: tuple[str, ...]
+    state_joints: tuple[str, ...]
     cameras: tuple[str, ...]
 
     def topic(self, name: str) -> str:
@@ -41,6 +45,10 @@ class Viewed:
             shown[self.topic(f"camera/{camera}/camera_info")] = "sensor_msgs/msg/CameraInfo"
         return shown
 
+    def services(self) -> dict[str, str]:
+        """Return full name -> type of every service that the layouts call."""
+        return {self.topic(f"adapter/{name}"): "std_srvs/srv/Trigger" for name in ("stop", "reset")}
+
 
 # ------------------------------------------------------------------------------------------------ Foxglove
 
@@ -51,9 +59,14 @@ def foxglove_layout(viewed: Viewed) -> dict[str, Any]:
         "3D!scene": _foxglove_scene(viewed),
         "CallService!stop": _foxglove_button(viewed.topic("adapter/stop"), "STOP (software)", _STOP_COLOUR),
         "CallService!reset": _foxglove_button(viewed.topic("adapter/reset"), "Reset stop", "#52606d"),
-        "RawMessages!state": {"topicPath": viewed.topic("adapter/state"), "diffEnabled": False, "expansion": "all"},
-        "RawMessages!report": {"topicPath": viewed.topic("policy/report"), "diffEnabled": False, "expansion": "all"},
-        "DiagnosticSummary!all": {"minLevel": 0, "pinnedIds": [], "topicToRender": "/diagnostics"},
+        "RawMessages!state": _foxglove_words(viewed.topic("adapter/state")),
+        "RawMessages!report": _foxglove_words(viewed.topic("policy/report")),
+        "DiagnosticSummary!all": {
+            "minLevel": 0,
+            "pinnedIds": [],
+            "topicToRender": "/diagnostics",
+            "hardwareIdFilter": "",
+        },
         "Plot!velocity": _foxglove_plot(viewed),
     }
     cameras = []
@@ -97,19 +110,58 @@ def _foxglove_scene(viewed: Viewed) -> dict[str, Any]:
         "followTf": viewed.base_frame,
         "followMode": "follow-none",
         "scene": {"backgroundColor": "#ffffff", "transforms": {"axisScale": 0.4, "labelSize": 0.03}},
-        "cameraState": {"distance": 2.2, "phi": 62, "thetaOffset": 40, "targetOffset": [0.4, 0.0, 0.2], "fovy": 45},
+        "cameraState": {
+            "perspective": True,
+            "distance": 2.2,
+            "phi": 62,
+            "thetaOffset": 40,
+            "target": [0.0, 0.0, 0.0],
+            "targetOffset": [0.4, 0.0, 0.2],
+            "targetOrientation": [0.0, 0.0, 0.0, 1.0],
+            "fovy": 45,
+            "near": 0.01,
+            "far": 100,
+        },
         "topics": topics,
-        "layers": {"grid": {"layerId": "foxglove.Grid", "visible": True, "frameId": viewed.base_frame, "size": 2}},
+        "layers": {
+            "table": {
+                "instanceId": "table",
+                "layerId": "foxglove.Grid",
+                "label": "Table",
+                "visible": True,
+                "frameId": viewed.base_frame,
+                "size": 2,
+                "divisions": 20,
+                "color": "#d8dee4",
+            }
+        },
     }
 
 
 def _foxglove_plot(viewed: Viewed) -> dict[str, Any]:
     topic = viewed.topic("joint_states")
     paths = [
-        {"value": f"{topic}.velocity[{index}]", "label": joint, "enabled": True, "timestampMethod": "headerStamp"}
-        for index, joint in enumerate(viewed.joints)
+        {
+            "value": f"{topic}.velocity[{viewed.state_joints.index(joint)}]",
+            "label": joint,
+            "enabled": True,
+            "timestampMethod": "headerStamp",
+        }
+        for joint in viewed.joints
     ]
-    return {"title": "joint velocities / rad/s", "paths": paths, "followingViewWidth": 20, "showLegend": True}
+    return {
+        "foxglovePanelTitle": "Joint velocities",
+        "paths": paths,
+        "xAxisVal": "timestamp",
+        "yAxisLabel": "rad/s",
+        "followingViewWidth": 20,
+        "showLegend": True,
+        "legendDisplay": "left",
+    }
+
+
+def _foxglove_words(topic: str) -> dict[str, Any]:
+    return {"topicPath": topic, "diffEnabled": False, "expansion": "all"}
 
 
 def _foxglove_button(service: str, text: str, colour: str) -> dict[str, Any]:
@@ -119,7 +171,6 @@ def _foxglove_button(service: str, text: str, colour: str) -> dict[str, Any]:
         "buttonText": text,
         "buttonColor": colour,
         "layout": "vertical",
-        "editingMode": False,
     }
 
 

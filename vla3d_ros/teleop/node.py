@@ -14,6 +14,7 @@ from sensor_msgs.msg import MultiDOFJointState
 from trajectory_msgs.msg import MultiDOFJointTrajectory
 
 from vla3d_ros.errors import BringUpError, Vla3dError
+from vla3d_ros.page_access import TELEOP_TOKEN
 from vla3d_ros.ros import conversions, qos
 from vla3d_ros.ros.lifecycle import ManagedNode
 from vla3d_ros.ros.operator_requests import OperatorRequests
@@ -27,7 +28,6 @@ from vla3d_ros.teleop.motion import Box
 from vla3d_ros.teleop.settings import load_teleop_settings
 from vla3d_ros.teleop.teleoperation import Teleoperation
 
-TOKEN_VARIABLE = "VLA3D_TELEOP_TOKEN"
 _CHUNK_TOPIC = "policy/chunk"
 _LOOK_HZ, _TELL_EVERY = 60.0, 6
 _RIVALS_S = 1.0
@@ -76,7 +76,7 @@ class TeleopNode(ManagedNode):
             options |= {"port": self._settings.page_port} if self._settings.page_port >= 0 else {}
         self._driving = replace(driving, options=options)
         self._keys = load_keys(self._driving)
-        token = os.environ.get(TOKEN_VARIABLE, "")
+        token = os.environ.get(TELEOP_TOKEN, "")
         device = load_device(self._driving, self._keys, Path(self._settings.robot_file), token, time.monotonic)
         device.open()
         T_base_device = device.T_base_device if isinstance(device, TrackedHands) else None

@@ -24,7 +24,17 @@ let lastState = 0, stopHeard = 0;
 const stopLine = line("/stop", text => { if (text) stopHeard = performance.now(); }, () => {});
 setInterval(() => stopLine.send(""), BEAT_MS);  // a line that is dead is found out before it is needed
 
-function press(action, more) { return talk.send(JSON.stringify({ do: action, ...more })); }
+function press(action, more) {
+  const wasSent = talk.send(JSON.stringify({ do: action, ...more }));
+  if (!wasSent) showNotSent(action);
+  return wasSent;
+}
+
+function showNotSent(action) {  // STOP has a word of its own
+  const said = document.getElementById("said");
+  said.className = "no";
+  said.textContent = `not sent, no connection: ${action.replaceAll("_", " ")}`;
+}
 
 function stopNow() {
   const wasSent = [stopLine.send("stop"), press("stop")].some(Boolean);
@@ -63,7 +73,7 @@ document.addEventListener("focusin", event => {
 });
 document.addEventListener("focusout", () => { document.querySelector("#stop small").textContent = "space"; });
 
-const talk = line("/ws", text => { lastState = performance.now(); render(JSON.parse(text)); }, isOpen => { if (!isOpen) showOffline(); });
+const talk = line("/ws", text => { lastState = performance.now(); render(JSON.parse(text)); }, isOpen => isOpen ? refreshView() : showOffline());
 setInterval(() => { if (performance.now() - lastState > SILENT_MS) showOffline(); }, 200);
 
 function showOffline() {

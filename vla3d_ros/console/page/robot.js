@@ -15,9 +15,9 @@ function element(tag, attributes, ...children) {
   return made;
 }
 
-function facts(pairs) {
-  return element("dl", { class: "facts" }, ...pairs.flatMap(([what, value]) =>
-    [element("dt", { text: what }), element("dd", { text: value })]));
+function facts(pairs, kind) {
+  return element("dl", { class: "facts " + (kind || "") }, ...pairs.flatMap(([what, value]) =>
+    ["dt", "dd"].map((tag, at) => element(tag, { text: [what, value][at], class: value.length > 12 ? "wide" : "" }))));
 }
 
 function tile(name) {
@@ -61,11 +61,11 @@ const panes = {
   policy(state) {
     const shown = [["policy", state.policy.text], ...state.policy.facts, ["verdicts", state.verdicts.counts]];
     const list = element("ul", { class: "problems" + (state.verdicts.last === "stop" ? "" : " calm") }, ...state.verdicts.reasons.map(text => element("li", { text })));
-    return [facts(shown), list];
+    return [facts(shown, "pairs"), list];
   },
   joints(state) {
-    return state.arms.flatMap(arm => [
-      facts([[arm.name, arm.ee], ["gripper", arm.gripper]]), element("div", { style: "height: 6px" }),
+    return state.arms.flatMap((arm, at) => [
+      at ? element("div", { style: "height: 10px" }) : "", facts([[arm.name, arm.ee], ["gripper", arm.gripper]]), element("div", { style: "height: 6px" }),
       ...arm.joints.map(joint => element("div", { class: "joint" + (joint.near ? " near" : "") },
         element("span", { text: joint.name.replaceAll("_", " ") }),
         element("span", { class: "bar" }, joint.share === null ? null : element("i", { style: `left: ${100 * joint.share}%` })),

@@ -18,6 +18,7 @@ function renderTrial(state) {
     document.body.classList.toggle("boxing", wantsBox);
     if (!wantsBox || !(desk && desk.refusal)) showBox(null);
     $("trial-body").replaceChildren(...(desk ? deskPanel(desk) : handPanel(state, isOver)).filter(Boolean));
+    cropPicture();
   }
   $("trial-title").textContent = desk ? `Trial ${desk.trial.number} of ${desk.trial.total}` : "Recording";
   const chip = $("trial-chip");
@@ -36,7 +37,7 @@ function refreshTrial(state, desk) {
   const live = $("trial-live");
   if (!live) return;
   if (desk) { live.textContent = desk.run ? (desk.run.phase ? `phase: ${desk.run.phase}` : "running") : "starting"; return; }
-  const made = element("div", {}, facts([["recorder", state.recorder.text], ...state.recorder.facts]),
+  const made = element("div", {}, facts([["recorder", state.recorder.text], ...state.recorder.facts], "pairs"),
     state.recorder.problems.length ? element("ul", { class: "problems" }, ...state.recorder.problems.map(text => element("li", { text }))) : null);
   if (live.innerHTML !== made.innerHTML) live.replaceChildren(...made.childNodes);
 }
@@ -76,20 +77,36 @@ function deskPanel(desk) {
 
 function setUpPanel(desk) {
   const trial = desk.trial, picture = element("div", { class: "picture" });
+  const unchanged = trial.environment.filter(([what]) => !trial.changes.some(([changed]) => changed === what));
   picture.innerHTML = trial.picture;
   return [
     ...trial.changes.map(([what, value]) => element("div", { class: "change", text: `change now: ${what} → ${value}` })),
-    trial.environment.length ? facts(trial.environment) : null,
+    trial.needs_target_box ? element("div", { class: "change", id: "box-word", text: BOX_WANTED }) : null,
+    unchanged.length ? facts(unchanged) : null,
     trial.checklist.length ? element("h3", { text: "Before the trial" }) : null,
     checks(trial.checklist.map(text => [text, text]), allowReady),
     element("h3", { text: "What goes where" }),
     picture,
-    trial.needs_target_box ? element("div", { class: "change", id: "box-word", text: "draw a box around the target in a camera picture" }) : null,
     element("div", { class: "row actions" },
       element("button", { id: "ready", class: "main", "data-key": "R", disabled: trial.checklist.length > 0 || trial.needs_target_box,
         onclick: () => answer(desk, "ready", targetBox ? { target: targetBox } : {}) }, "Scene is ready: run", key("R")),
-      element("button", { text: "End session", onclick: () => { if (confirm("End this session? It can be resumed at this trial.")) answer(desk, "leave"); } })),
+      element("button", { text: "End session", title: "The session can be resumed at this trial", onclick: event => askTwice(event.target, () => answer(desk, "leave")) })),
   ];
+}
+
+function cropPicture() {  // what is drawn, without the paper around it
+  const drawn = document.querySelector(".picture svg [id^=axes]");
+  if (!drawn) return;
+  const { x, y, width, height } = drawn.getBBox();
+  drawn.closest("svg").setAttribute("viewBox", [x, y, width, height].join(" "));
+}
+
+function askTwice(button, act) {  // not by a dialog: no key stops the robot while one is open
+  if (button.classList.contains("wrong")) { act(); return; }
+  const text = button.textContent;
+  button.textContent = "Press again to end";
+  button.classList.add("wrong", "chosen");
+  setTimeout(() => { button.textContent = text; button.classList.remove("wrong", "chosen"); }, 4000);
 }
 
 function allowReady() {
@@ -98,11 +115,12 @@ function allowReady() {
 }
 
 // A trial that is prompted by a mask: the operator draws a box around its target in one camera's picture.
+const BOX_WANTED = "draw a box around the target in a camera picture";
 const boxFrame = element("i", { class: "box" });
 function showBox(box) {
   targetBox = box;
   if (!box) boxFrame.remove();
-  if ($("box-word")) $("box-word").textContent = box ? `target: a box of ${box.width_px} × ${box.height_px} px in '${box.camera}'` : "draw a box around the target in a camera picture";
+  if ($("box-word")) $("box-word").textContent = box ? `target: a box of ${box.width_px} × ${box.height_px} px in '${box.camera}'` : BOX_WANTED;
   allowReady();
 }
 $("tiles").addEventListener("pointerdown", event => {
@@ -111,9 +129,11 @@ $("tiles").addEventListener("pointerdown", event => {
   event.preventDefault();
   figure.setPointerCapture(event.pointerId);
   const area = figure.getBoundingClientRect(), [width, height] = figure.dataset.size.split(" ").map(Number);
-  const scale = Math.max(area.width / width, area.height / height);  // the picture covers its tile
+  const isWhole = getComputedStyle(figure.querySelector("img")).objectFit === "contain";  // else the picture covers its tile
+  const scale = (isWhole ? Math.min : Math.max)(area.width / width, area.height / height);
   const inside = e => [Math.min(Math.max(e.clientX - area.left, 0), area.width), Math.min(Math.max(e.clientY - area.top, 0), area.height)];
-  const pixel = ([x, y]) => [Math.round((x - (area.width - scale * width) / 2) / scale), Math.round((y - (area.height - scale * height) / 2) / scale)];
+  const along = (at, side, count) => Math.min(Math.max(Math.round((at - (side - scale * count) / 2) / scale), 0), count);
+  const pixel = ([x, y]) => [along(x, area.width, width), along(y, area.height, height)];
   const from = inside(event);
   figure.append(boxFrame);
   const draw = e => {
@@ -143,7 +163,13 @@ function judgePanel(desk) {
     if (outcome === "success") for (const box of document.querySelectorAll("#steps input")) { box.checked = true; draft.sub_tasks[box.dataset.name] = true; }
     $("why").hidden = outcome === "success";
     $("because").hidden = outcome !== "invalid";
-    $("save").disabled = false;
+    allowSave();
+  };
+  const allowSave = () => { $("save").disabled = !draft.outcome || (draft.outcome !== "success" && !draft.failure); };
+  const blame = kind => {
+    draft.failure = kind;
+    for (const other of document.querySelectorAll("#why button")) other.classList.toggle("chosen", other.dataset.kind === kind);
+    allowSave();
   };
   const outcome = (name, text, letter, kind) => element("button", { class: kind + (draft.outcome === name ? " chosen" : ""), "data-outcome": name, "data-key": letter, onclick: () => choose(name) }, text, key(letter));
   const steps = element("div", { id: "steps" }, element("h3", { text: "Done, in order" }),
@@ -152,13 +178,12 @@ function judgePanel(desk) {
     element("p", {}, `ended after ${desk.ended.sim_s.toFixed(1)} s: `, element("b", { text: desk.ended.by }), desk.ended.reason ? ` · ${desk.ended.reason}` : ""),
     element("p", { class: "muted", text: `success means: ${trial.success}` }),
     element("div", { class: "row buttons" }, outcome("success", "Success", "S", "good"), outcome("failure", "Failure", "F", "wrong"), outcome("invalid", "Invalid", "I", "")),
-    trial.sub_tasks.length ? steps : null,
-    element("div", { class: "row", id: "why", hidden: !draft.outcome || draft.outcome === "success" },
-      element("select", { id: "failure", onchange: event => { draft.failure = event.target.value; } }, element("option", { value: "", text: "why?" }),
-        ...trial.failures.map(kind => element("option", { value: kind, text: kind, selected: draft.failure === kind })))),
+    element("div", { class: "row kinds", id: "why", hidden: !draft.outcome || draft.outcome === "success" },
+      ...trial.failures.map((kind, at) => element("button", { class: draft.failure === kind ? "chosen" : "", "data-kind": kind, "data-key": String(at + 1), onclick: () => blame(kind) }, kind.replaceAll("_", " "), key(String(at + 1))))),
     element("input", { id: "because", hidden: draft.outcome !== "invalid", style: "width: 100%; margin-top: 7px", placeholder: "why it does not count (it will be repeated)", value: draft.because || "", oninput: event => { draft.because = event.target.value; } }),
+    trial.sub_tasks.length ? steps : null,
     element("textarea", { placeholder: "note", oninput: event => { draft.note = event.target.value; } }, draft.note || ""),
-    element("div", { class: "row actions" }, element("button", { id: "save", class: "main", "data-key": "Enter", disabled: !draft.outcome, onclick: () => answer(desk, "judge", draft) }, "Save and go on", key("Enter"))),
+    element("div", { class: "row actions" }, element("button", { id: "save", class: "main", "data-key": "Enter", disabled: !draft.outcome || (draft.outcome !== "success" && !draft.failure), onclick: () => answer(desk, "judge", draft) }, "Save and go on", key("Enter"))),
   ];
 }
 
@@ -166,5 +191,5 @@ document.addEventListener("keydown", event => {
   if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
   const wanted = event.key === "Enter" ? "Enter" : event.key.toUpperCase();
   const found = document.querySelector(`#trial-body [data-key="${CSS.escape(wanted)}"]`);
-  if (found && !found.disabled && wanted) { event.preventDefault(); found.click(); }
+  if (found && !found.disabled && wanted && found.getClientRects().length) { event.preventDefault(); found.click(); }
 });

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hmac
-import ipaddress
 import logging
 import threading
 import time
@@ -12,9 +10,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 from vla3d_ros.errors import ConfigError, DependencyError
+from vla3d_ros.page_access import TELEOP_TOKEN, PageAccess, page_headers, page_url, set_headers
 
 _LOGGER = logging.getLogger(__name__)
 _PROTOCOL_LOGGER = logging.getLogger(f"{__name__}.protocol")
@@ -27,34 +26,8 @@ _LONGEST_MESSAGE = 4096
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self' ws: wss:"
 
 
-def check_binding(host: str, token: str) -> None:
-    """Refuse to listen to the network without a token.
-
-    Raises:
-        ConfigError: If the host is not this machine's loopback and there is no token of 16 characters or more.
-    """
-    if not is_loopback(host) and len(token) < 16:
-        got = "none" if not token else f"{len(token)} characters"
-        text = f"the page would be served to the network on '{host}': that needs a token of 16 characters or more"
-        raise ConfigError(f"{text}, got {got}; set VLA3D_TELEOP_TOKEN, or serve it on 127.0.0.1")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine's loopback."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
 class PageServer:
-    """One page in control at a time; another one is told so and turned away.
-
-    On the loopback, only requests for a loopback address from a page of ours are served, so that no other website in
-    the operator's browser can move the arm. Elsewhere, every request needs the token.
-    """
+    """One page in control at a time; another one is told so and turned away."""
 
     def __init__(self, host: str, port: int, token: str = "") -> None:
         """Take where to listen; port 0 takes a free one.
@@ -62,8 +35,8 @@ class PageServer:
         Raises:
             ConfigError: If that would let anybody in.
         """
-        check_binding(host, token)
-        self._host, self._port, self._token = host, port, token
+        self._access = PageAccess(host, token, TELEOP_TOKEN)
+        self._host, self._port = host, port
         self._server: Any = None
         self._in_control: Any = None
         self._heard_s = 0.0
@@ -75,7 +48,7 @@ class PageServer:
     @property
     def url(self) -> str:
         """Where the page is, without the token."""
-        return f"http://{self._host}:{self._port}/"
+        return page_url(self._host, self._port)
 
     def start(self, on_message: Callable[[str | bytes], None], on_leave: Callable[[], None]) -> None:
         """Listen, in threads of its own.
@@ -122,31 +95,15 @@ class PageServer:
     def _answer(self, connection: Any, request: Any) -> Any:
         """Answer a request: with the page, with a refusal, or with None, which opens the websocket."""
         path = urlsplit(request.path)
-        if refusal := self._refusal(request.headers, path.query):
+        if refusal := self._access.refusal(request.headers, path.query):
             return connection.respond(HTTPStatus.FORBIDDEN, f"{refusal}\n")
         if path.path == "/ws":
             return None
         if path.path != "/":
             return connection.respond(HTTPStatus.NOT_FOUND, "there is only the page at /\n")
         response = connection.respond(HTTPStatus.OK, _PAGE.read_text(encoding="utf-8"))
-        del response.headers["Content-Type"]
-        response.headers["Content-Type"] = "text/html; charset=utf-8"
-        response.headers["Content-Security-Policy"] = _POLICY
-        response.headers["Referrer-Policy"] = "no-referrer"
-        response.headers["Cache-Control"] = "no-store"
+        set_headers(response, page_headers("text/html", _POLICY))
         return response
-
-    def _refusal(self, headers: Any, query: str) -> str:
-        """Return why a request is refused; empty if it is not."""
-        host, origin = headers.get("Host", ""), headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != host:
-            return "this page may only be used from its own address"
-        if self._token:
-            given = parse_qs(query).get("token", [""])[0]
-            is_right = hmac.compare_digest(given.encode(), self._token.encode())
-            return "" if is_right else "this page needs its token: open the address that vla3d teleop printed"
-        named = urlsplit(f"//{host}").hostname or ""
-        return "" if is_loopback(named) else "this page is served to this machine only"
 
     def _talk(self, page: Any) -> None:
         """Hear one page until it leaves, and tell it ten times a second what is going on."""
