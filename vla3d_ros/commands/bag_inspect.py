@@ -45,6 +45,8 @@ def inspect_bag(options: argparse.Namespace, console: Console) -> int:
         idle = "idle time not known" if survey.idle_share is None else f"idle {survey.idle_share:.0%} of the time"
         used = [f"{j.name} {_use(j.q_min, j.q_max, j.lower, j.upper)}" for j in survey.joints]
         console.print(escape(f"{survey.topic}: {idle}; range used: {', '.join(used)}"), soft_wrap=True)
+    if said := seen.control.sentence():
+        console.print(escape(said), soft_wrap=True)
     _print_findings(seen, console)
     if options.html:
         write_page(seen, options.html)

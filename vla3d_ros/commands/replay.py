@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
 
+from vla3d_ros.commands.process_load import process_age_s
 from vla3d_ros.commands.replay_markers import marker_sections, marker_survey, print_markers
 from vla3d_ros.commands.replay_policy import ChosenPolicy, choose_policy
 from vla3d_ros.commands.replay_setup import recorded_policy, recorded_run, setup_for
@@ -25,10 +26,13 @@ from vla3d_ros.replay.fingerprint import (
 )
 from vla3d_ros.replay.golden import read_golden, write_golden
 from vla3d_ros.replay.judging import JudgingProcess
+from vla3d_ros.replay.observing import ObservingProcess
 from vla3d_ros.replay.offline import OfflineReplay, Replay
 from vla3d_ros.replay.recorded_run import RecordedRun
 from vla3d_ros.replay.replay_setup import ReplaySetup
 from vla3d_ros.replay.verdict import ReplayLimits, ReplayOutcome
+
+_BAR_HZ = 4.0  # drawing it costs milliseconds that the policy waits for
 
 
 def add_parser(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -110,16 +114,17 @@ def replay(options: argparse.Namespace, console: Console) -> int:
     """
     limits = _limits(options)
     survey = marker_survey(options.markers)
-    with JudgingProcess() as judging:
+    with JudgingProcess() as judging, ObservingProcess() as observing:
         with console.status("reading the bag"):
             run = recorded_run(options)
         chosen = choose_policy(_policy_name(run, options))
         backend = chosen.open()
         try:
-            offline = _offline(run, options, backend, judging)
+            offline = _offline(run, options, backend, judging, observing)
             if survey is not None:
                 offline.on_observation = survey.add
             outcome = _outcome(offline, backend, chosen, options, limits, console)
+            outcome = replace(outcome, command_s=process_age_s())
         finally:
             backend.close()
     markers = survey.findings() if survey is not None else ()
@@ -153,7 +158,11 @@ def _policy_name(run: RecordedRun, options: argparse.Namespace) -> str:
 
 
 def _offline(
-    run: RecordedRun, options: argparse.Namespace, backend: PolicyBackend, judging: JudgingProcess
+    run: RecordedRun,
+    options: argparse.Namespace,
+    backend: PolicyBackend,
+    judging: JudgingProcess,
+    observing: ObservingProcess,
 ) -> OfflineReplay:
     cameras = backend.description.cameras
     setup = setup_for(run, options, cameras)
@@ -161,12 +170,12 @@ def _offline(
     if options.observations == "recorded" and not run.fed:
         raise RecordingError(f"bag {run.path} does not tell what its policy was given; use --observations all")
     fed = run.fed if run.fed and not wants_all else None
-    return OfflineReplay(run, setup, cameras, fed, backend.description.depth_cameras, judging)
+    return OfflineReplay(run, setup, cameras, fed, backend.description.depth_cameras, judging, observing)
 
 
 def _play(offline: OfflineReplay, backend: PolicyBackend, console: Console, word: str) -> Replay:
     total = len(offline.fed) if offline.fed is not None else None
-    with Progress(console=console, transient=True) as progress:
+    with Progress(console=console, transient=True, refresh_per_second=_BAR_HZ) as progress:
         task = progress.add_task(word, total=total)
         return offline.play(backend, lambda stamp_ns: progress.advance(task))
 
@@ -200,7 +209,7 @@ def _outcome(
         rebuilt=(sum(told), len(told)),
         is_repeatable=is_repeatable,
     )
-    return _compared(outcome, offline, options.against, console)
+    return _compared(outcome, offline, chosen, options.against, console)
 
 
 def _fingerprint(run: RecordedRun, setup: ReplaySetup, chosen: ChosenPolicy, cameras: tuple[str, ...]) -> Fingerprint:
@@ -216,7 +225,9 @@ def _fingerprint(run: RecordedRun, setup: ReplaySetup, chosen: ChosenPolicy, cam
     )
 
 
-def _compared(outcome: ReplayOutcome, offline: OfflineReplay, against: str | None, console: Console) -> ReplayOutcome:
+def _compared(
+    outcome: ReplayOutcome, offline: OfflineReplay, chosen: ChosenPolicy, against: str | None, console: Console
+) -> ReplayOutcome:
     """Compare with whatever the replay is measured by."""
     run, records = outcome.run, [chunk.record for chunk in outcome.replay.chunks]
     if against is None:
@@ -231,7 +242,11 @@ def _compared(outcome: ReplayOutcome, offline: OfflineReplay, against: str | Non
         was = replace(outcome.fingerprint, cameras=camera_fingerprints({**known, **dropped}, run.mounts))
         reference = {stamp: chunk.record for stamp, chunk in run.chunks.items()}
         comparison = compare(records, reference, against, {})
-        return _with(replace(outcome, reference=reference), comparison, was, outcome.replay.verdicts.get("stop", 0))
+        named, ours = Path(recorded_policy(run)).stem, chosen.settings_file.stem
+        is_other = against == "recorded" and bool(named) and named != ours
+        changes = [f"the policy: '{named}' made the recording, '{ours}' answers now"] if is_other else []
+        outcome = replace(outcome, reference=reference, changes=changes)
+        return _with(outcome, comparison, was, outcome.replay.verdicts.get("stop", 0))
     if against.endswith(".json"):
         golden = read_golden(Path(against))
         comparison = compare(records, golden.chunks, against, golden.digests)
@@ -250,7 +265,8 @@ def _against_policy(
     other = chosen.open()
     try:
         fed, told = None if offline.fed is None else offline.run.fed, other.description
-        offline = OfflineReplay(offline.run, offline.setup, told.cameras, fed, told.depth_cameras, offline.judging)
+        workers = (offline.judging, offline.observing)
+        offline = OfflineReplay(offline.run, offline.setup, told.cameras, fed, told.depth_cameras, *workers)
         theirs = _play(offline, other, console, "the other policy")
     finally:
         other.close()
@@ -262,7 +278,7 @@ def _against_policy(
 
 
 def _with(outcome: ReplayOutcome, comparison: Comparison, was: Fingerprint, stops: int) -> ReplayOutcome:
-    changes = outcome.fingerprint.differences(was)
+    changes = [*outcome.changes, *outcome.fingerprint.differences(was)]
     equal, total = outcome.rebuilt
     if comparison.against in ("recorded", "live") and equal < total:
         changes.append(
@@ -283,6 +299,9 @@ def _summarise(outcome: ReplayOutcome, console: Console) -> None:
         f"[bold]{escape(played.policy)}[/]: {len(played.chunks)} chunks of {played.observations} observations in "
         f"{played.wall_s:.1f} s, {speed:.1f} x real time · verdicts {_counts(played.verdicts)} · {played.digest}"
     )
+    if outcome.command_s is not None:
+        whole = played.recorded_s / outcome.command_s
+        console.print(f"  with starting, reading and loading: {outcome.command_s:.1f} s, {whole:.1f} x real time")
     for name, stamps in (("without a chunk", played.unanswered), ("that could not be rebuilt", played.unseen)):
         if stamps:
             console.print(f"  {len(stamps)} observations {name}")

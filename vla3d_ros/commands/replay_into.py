@@ -12,22 +12,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.markup import escape
 
 from vla3d_ros.commands.graph import running_graph
+from vla3d_ros.commands.replay_start import bring_to_start, recorded_start, strokes_m
 from vla3d_ros.deployment import Deployment, ProcessSpec, list_deployments, load_deployment
 from vla3d_ros.errors import ConfigError, RecordingError, join_problems
 from vla3d_ros.replay import bag_decoding
-from vla3d_ros.replay.chunk_playlist import (
-    DueChunk,
-    chunk_playlist,
-    longest_lag_s,
-    require_start_at_home,
-    start_differences,
-    start_reading,
-)
+from vla3d_ros.replay.chunk_playlist import DueChunk, chunk_playlist, longest_lag_s
 from vla3d_ros.replay.followed_path import EePath, PathComparison, compare_paths
 from vla3d_ros.replay.recorded_run import RecordedRun, read_run
 from vla3d_ros.replay.verdict import ReplayLimits
@@ -35,6 +28,8 @@ from vla3d_ros.resources import config_dir
 
 _LIMITS = {"position_mm": 50.0, "rotation_deg": 5.0}  # of a path, open loop; those of chunks are far smaller
 _LEAD_NS, _REST_NS = 500_000_000, 400_000_000
+_LATE_MS = 50.0
+_LEAST_LAG_S = 0.06  # the way to the start is told thirty times a second
 _NS, _POLL_S, _STALL_S = 1_000_000_000, 0.02, 20.0
 _SPARED = ("policy", "camera", "recorder", "teleop")  # nodes that chunks and arm can do without
 _SLACK_S = 0.02
@@ -67,17 +62,18 @@ def replay_into(options: argparse.Namespace, console: Console) -> int:
 
     Raises:
         ConfigError: If a word makes no sense here; lists all.
-        RecordingError: If the recording would make an arm jump, or starts elsewhere than at home.
+        RecordingError: If the recording would make an arm jump, or its start can not be reached.
     """
     require_words_of_into(options)
     limits = path_limits(options)
     run = read_run(options.bag, options.joint_states)
     deployment = twin_deployment(options.into)
     chunks = chunk_playlist(run, deployment.embodiment, options.playback_duration)
-    require_start_at_home(run, deployment.embodiment, chunks[0].stamp_ns)
+    recorded_start(run, deployment.embodiment, chunks[0].stamp_ns)
     player, shift_ns = _play(paced(deployment, chunks), run, chunks, console)
     paths = _compared(run, deployment, chunks, player.samples, shift_ns)
-    violations = [*path_violations(paths, limits), *(f"stop: {stop}" for stop in player.stops)]
+    late_ms = player.late_ns / 1e6
+    violations = [*path_violations(paths, limits), *playing_violations(player, late_ms)]
     played = len(chunks) - player.left
     verdicts = dict(sorted(player.verdicts.items()))
     console.print(f"{played} of {len(chunks)} chunks · verdicts {verdicts} · stamps moved by {shift_ns / _NS:+.3f} s")
@@ -94,7 +90,7 @@ def replay_into(options: argparse.Namespace, console: Console) -> int:
     console.print("[red]failed[/]" if violations else "[green]passed[/]")
     if options.json:
         content = {"bag": str(options.bag), "into": deployment.name, "chunks": len(chunks), "played": played}
-        content |= {"verdicts": verdicts, "objections": player.objections, "shift_ns": shift_ns}
+        content |= {"verdicts": verdicts, "objections": player.objections, "shift_ns": shift_ns, "late_ms": late_ms}
         content |= {"paths": [asdict(path) for path in paths], "violations": violations}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -133,6 +129,17 @@ def path_violations(paths: Sequence[PathComparison], limits: ReplayLimits) -> li
     return found
 
 
+def playing_violations(player: Any, late_ms: float) -> list[str]:
+    """Say what of the recording was not repeated: stops, chunks that were not followed, or came late."""
+    found = [f"stop: {stop}" for stop in player.stops]
+    if refused := player.verdicts.get("stop", 0):
+        found.append(f"{refused} chunks were not followed: {', '.join(sorted(player.objections)) or 'no reason given'}")
+    if late_ms > _LATE_MS:
+        text = f"chunks came up to {late_ms:.0f} ms after they were due, allowed {_LATE_MS:g} ms"
+        found.append(f"{text}: this machine was too busy to repeat the recording")
+    return found
+
+
 def twin_deployment(name: str) -> Deployment:
     """Return a twin's deployment without policy, cameras and recorder, whose adapter moves the arm.
 
@@ -153,14 +160,14 @@ def twin_deployment(name: str) -> Deployment:
 
 def paced(deployment: Deployment, chunks: Sequence[DueChunk]) -> Deployment:
     """Return the deployment with a twin that waits for the player wherever it falls behind what was recorded."""
-    lag_s = longest_lag_s(chunks) + _SLACK_S
+    lag_s = max(_LEAST_LAG_S, longest_lag_s(chunks)) + _SLACK_S
     twin = {**deployment.parameters["twin"], "max_chunk_lag_s": lag_s}
     return replace(deployment, parameters={**deployment.parameters, "twin": twin})
 
 
 def _play(deployment: Deployment, run: RecordedRun, chunks: Sequence[DueChunk], console: Console) -> tuple[Any, int]:
     """Bring the twin up, bring the arm home, and play; return the player and what was added to every stamp."""
-    strokes_m = {arm.name: arm.gripper.stroke_m if arm.gripper else 1.0 for arm in deployment.embodiment.arms}
+    embodiment = deployment.embodiment
     with tempfile.TemporaryDirectory(prefix="vla3d_replay_") as logs:
         log_dir = Path(os.environ.get("VLA3D_REPLAY_LOGS", logs))
         with running_graph(deployment, log_dir, is_private=True) as supervisor:
@@ -171,11 +178,11 @@ def _play(deployment: Deployment, run: RecordedRun, chunks: Sequence[DueChunk], 
             runner = TrialRunner(deployment.namespace, supervisor.dead_processes)
             try:
                 with console.status("bringing the twin up") as status:
-                    player = ChunkPlayer(runner.node, strokes_m)
+                    player = ChunkPlayer(runner.node, strokes_m(embodiment), embodiment.arms[0].base_frame)
                     runner.bring_up(deployment.node_names, lambda node: status.update(f"active: {node}"))
                     status.update("going home")
                     go_home(runner)
-                    _require_start(deployment, run, chunks[0], player.q)
+                    bring_to_start(runner, player, run, embodiment, chunks[0].stamp_ns, console)
                     runner.arm()
                     shift_ns = runner.status().now_ns + _LEAD_NS - chunks[0].stamp_ns
                     player.start(chunks, shift_ns)
@@ -185,16 +192,6 @@ def _play(deployment: Deployment, run: RecordedRun, chunks: Sequence[DueChunk], 
             finally:
                 runner.close()
     return player, shift_ns
-
-
-def _require_start(deployment: Deployment, run: RecordedRun, first: DueChunk, q: dict[str, float]) -> None:
-    problems = []
-    for arm in deployment.embodiment.arms:
-        q_now = np.array([q.get(name, np.nan) for name in arm.joint_names])
-        wanted = start_reading(run, arm.joint_names, first.stamp_ns)
-        problems += start_differences(arm.joint_names, wanted, q_now)
-    if problems:
-        raise RecordingError(join_problems("the twin's arm does not stand where the recording starts", problems))
 
 
 def _watch(runner: Any, player: Any, end_ns: int, status: Any) -> None:
@@ -228,13 +225,13 @@ def _compared(
     run: RecordedRun, deployment: Deployment, chunks: Sequence[DueChunk], samples: Any, shift_ns: int
 ) -> list[PathComparison]:
     """Compare from the first chunk's observation to the reception of the last chunk, when the arm is disarmed."""
-    strokes_m = {arm.name: arm.gripper.stroke_m if arm.gripper else 1.0 for arm in deployment.embodiment.arms}
-    recorded: dict[str, list[Any]] = {arm: [] for arm in strokes_m}
+    strokes = strokes_m(deployment.embodiment)
+    recorded: dict[str, list[Any]] = {arm: [] for arm in strokes}
     for stamp_ns, msg in run.ee_messages:
-        for arm, (T_base_ee, opening) in bag_decoding.ee_state(msg, strokes_m).items():
+        for arm, (T_base_ee, opening) in bag_decoding.ee_state(msg, strokes).items():
             recorded[arm].append((stamp_ns, T_base_ee, opening))
     start_ns, end_ns = chunks[0].stamp_ns, chunks[-1].receive_ns
     return [
         compare_paths(EePath.of(arm, recorded[arm]), EePath.of(arm, samples[arm]), shift_ns, start_ns, end_ns)
-        for arm in strokes_m
+        for arm in strokes
     ]

@@ -37,7 +37,7 @@ def replay_through(options: argparse.Namespace, console: Console) -> int:
     run = read_run(options.bag, options.joint_states)
     chosen = choose_policy(options.policy) if options.policy else None
     deployment = dry_run_deployment(run, options.through, chosen, options)
-    session = _play(deployment, console)
+    session = _play(deployment, run, console)
     stops = list(dict.fromkeys(session.stops))
     verdicts = dict(sorted(session.verdicts.items()))
     chunks = session.answers.chunks
@@ -70,11 +70,12 @@ def answers_of_the_live_node(
     """
     run = offline.run
     name = options.deployment or _deployment_like(run)
-    session = _play(dry_run_deployment(run, name, chosen, options), console)
+    session = _play(dry_run_deployment(run, name, chosen, options), run, console)
     run.fed, run.chunks = session.answers.fed(), session.answers.chunks
+    run.instructions, run.prompts = session.instructions, session.prompts
     if not run.chunks:
         raise RecordingError(f"the live policy gave no chunk for bag {run.path}; see 'vla3d replay --through {name}'")
-    offline.fed = {one.stamp_ns: one for one in run.fed}
+    offline.feed(run.fed)
 
 
 def dry_run_deployment(
@@ -155,13 +156,14 @@ def _deployment_like(run: RecordedRun) -> str:
     raise ConfigError(f"bag {run.path} names no robot and rig of a deployment here; give one with --deployment")
 
 
-def _play(deployment: Deployment, console: Console) -> Any:
+def _play(deployment: Deployment, run: RecordedRun, console: Console) -> Any:
     with tempfile.TemporaryDirectory(prefix="vla3d_replay_") as logs:
         log_dir = Path(os.environ.get("VLA3D_REPLAY_LOGS", logs))
         with running_graph(deployment, log_dir, is_private=True) as supervisor:
             from vla3d_ros.ros.replay_session import ReplaySession  # needs rclpy, for which the environment is prepared
 
-            session = ReplaySession(deployment.namespace, supervisor.dead_processes)
+            cameras = {mount.optical_frame: camera for camera, mount in run.mounts.items()}
+            session = ReplaySession(deployment.namespace, supervisor.dead_processes, cameras)
             try:
                 with console.status("bringing the nodes up") as status:
                     session.run(deployment.node_names, lambda word, chunks: status.update(f"{word} · {chunks} chunks"))

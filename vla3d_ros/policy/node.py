@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +23,7 @@ from vla3d_ros.policy.robot_state_pairing import RobotStatePairing
 from vla3d_ros.ros import conversions, qos
 from vla3d_ros.ros.executed_steps import ExecutedStepsListener
 from vla3d_ros.ros.lifecycle import ManagedNode
+from vla3d_ros.ros.node_thread import NodeThread
 from vla3d_ros.ros.observation_inputs import ObservationInputs
 from vla3d_ros.ros.parameters import declare, parameter
 from vla3d_ros.ros.prompt_topic import PROMPT_TOPIC, prompt_from_msg
@@ -69,12 +69,11 @@ class PolicyNode(ManagedNode):
         self._prompt_msg: Image | None = None
         self._joints = self._split_joints()
         self._backend: PolicyBackend | None = None
-        self._changed = threading.Condition()
+        self._inference = NodeThread("inference", self._infer_forever)
+        self._changed = self._inference.changed
         self._observation: Observation | None = None
         self._new_instruction: str | None = None
         self._instruction = ""
-        self._thread: threading.Thread | None = None
-        self._is_active = False
         self._is_wired = False
         self._trouble = ""
         self._tasks = 0
@@ -116,18 +115,11 @@ class PolicyNode(ManagedNode):
 
     def activate(self) -> None:
         """Start inferring."""
-        self._is_active = True
-        self._thread = threading.Thread(target=self._infer_forever, name="inference", daemon=True)
-        self._thread.start()
+        self._inference.start()
 
     def deactivate(self) -> None:
         """Stop inferring."""
-        with self._changed:
-            self._is_active = False
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join(timeout=2.0)
-            self._thread = None
+        self._inference.stop()
 
     def clean_up(self) -> None:
         """Release the policy."""
@@ -176,13 +168,15 @@ class PolicyNode(ManagedNode):
 
     # ---------------------------------------------------------------------------------------- inference
 
+    @property
+    def _has_news(self) -> bool:
+        return self._observation is not None or self._new_instruction is not None
+
     def _infer_forever(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: not self._is_active or self._observation is not None or self._new_instruction is not None
-                )
-                if not self._is_active:
+                self._changed.wait_for(lambda: not self._inference.is_wanted or self._has_news)
+                if not self._inference.is_wanted:
                     return
                 instruction, self._new_instruction = self._new_instruction, None
                 observation, self._observation = self._observation, None
@@ -213,7 +207,7 @@ class PolicyNode(ManagedNode):
         started_ns = time.perf_counter_ns()
         chunk = self._backend.infer(observation)
         compute_ns = time.perf_counter_ns() - started_ns
-        if not self._is_active or not self.context.ok():
+        if not self._inference.is_wanted or not self.context.ok():
             return
         self._chunk_publisher.publish(conversions.chunk_to_msg(chunk, self._settings.base_frame, self._strokes_m))
         self._publish_report(observation, chunk, compute_ns)
@@ -226,6 +220,7 @@ class PolicyNode(ManagedNode):
     def _publish_report(self, observation: Observation, chunk: ActionChunk, compute_ns: int) -> None:
         details = chunk.report.details if chunk.report else {}
         counters = self._window.counters
+        with_depth = [view.camera for view in observation.views if view.depth_m is not None]
         unanswered = " ".join(map(str, self._unanswered))
         self._unanswered.clear()
         values = {
@@ -237,7 +232,8 @@ class PolicyNode(ManagedNode):
             "latency_ms": f"{observation.age_ns(self.now_ns) / 1e6:.2f}",
             "skew_ms": f"{observation.skew_ns / 1e6:.2f}",
             "views": str(len(observation.views)),
-            "depth_views": str(sum(view.depth_m is not None for view in observation.views)),
+            "depth_views": str(len(with_depth)),
+            "depth_cameras": " ".join(with_depth),
             "lost_sets": str(counters.lost),
             "overtaken_sets": str(counters.overtaken),
             "replaced_observations": str(self._replaced),  # by a newer one while inference was busy
@@ -258,7 +254,7 @@ class PolicyNode(ManagedNode):
 
     def diagnose(self) -> tuple[bool, str, dict[str, str]]:
         """Report what is waited for, trouble, and chunk age."""
-        if not self._is_active:
+        if not self._inference.is_wanted:
             return True, "not active", {}
         counters = self._window.counters
         values = {

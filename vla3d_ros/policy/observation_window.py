@@ -125,6 +125,11 @@ class ObservationWindow:
         self._gives_depth.add(camera)
         self._depths.setdefault(stamp_ns, {})[camera] = depth_m
 
+    def expect_depth(self, camera: str) -> None:
+        """Wait for a camera's depth from the first image on: it is known that there will be some."""
+        if camera in self.depth_cameras:
+            self._gives_depth.add(camera)
+
     @property
     def camera_of_frame(self) -> dict[str, str]:
         """The camera of every optical frame whose mount is known."""

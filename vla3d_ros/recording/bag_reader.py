@@ -15,13 +15,19 @@ from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_
 from rosbags.typesys.store import Typestore
 
 from vla3d_ros.errors import RecordingError
+from vla3d_ros.recording.mcap_chunks import indexed_messages, is_indexed
 
 _IDL_SEPARATOR = "=" * 80 + "\n"
+_LARGE_BYTES = 1 << 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BagMessage:
-    """One recorded message: receive stamp on the ROS clock and the bytes of the wire."""
+    """One recorded message: receive stamp on the ROS clock and the bytes of the wire.
+
+    Where the reader was told to share memory, `cdr` of a large message is a view of the unpacked chunk: like bytes, but
+    for the methods of text.
+    """
 
     topic: str
     msgtype: str
@@ -94,11 +100,12 @@ class BagReader:
         """Time between first and last message; 0 for an empty bag."""
         return max(0, int(self._bag.duration)) if self._bag.message_count else 0
 
-    def messages(self, topics: Collection[str] | None = None) -> Iterator[BagMessage]:
+    def messages(self, topics: Collection[str] | None = None, *, shares_memory: bool = False) -> Iterator[BagMessage]:
         """Iterate over messages in order of receive stamp.
 
         Args:
             topics: Which topics; all by default.
+            shares_memory: Large messages are not copied: for who looks at pictures and lets them go.
 
         Raises:
             RecordingError: If the bag lacks a topic (lists those it has), or is damaged further on.
@@ -112,24 +119,28 @@ class BagReader:
         missing = {topic: count for topic, count in self.counts.items() if topic in {c.topic for c in chosen}}
         for connection, stamp_ns, cdr in self._stored(chosen):
             missing[connection.topic] -= 1
-            yield BagMessage(topic=connection.topic, msgtype=connection.msgtype, stamp_ns=stamp_ns, cdr=bytes(cdr))
+            data = cdr if shares_memory and len(cdr) > _LARGE_BYTES else bytes(cdr)
+            yield BagMessage(topic=connection.topic, msgtype=connection.msgtype, stamp_ns=stamp_ns, cdr=data)
         if short := [f"{count} on {topic}" for topic, count in sorted(missing.items()) if count > 0]:
             raise RecordingError(
                 f"bag {self.path}: its metadata promises more messages than its storage gives, missing "
                 f"{', '.join(short)}; run 'vla3d bag recover {self.path}', or name one of its storage files"
             )
 
-    def _stored(self, chosen: list[Connection]) -> Iterator[tuple[Connection, int, bytes]]:
+    def _stored(self, chosen: list[Connection]) -> Iterator[tuple[Connection, int, Any]]:
         storages = getattr(self._bag.storage, "storages", None)
         try:
-            if storages is None or self._bag.storage.metadata.compression_mode == "message":
+            if storages is None:
+                yield from _messages(self._bag.storage, chosen)
+                return
+            if self._bag.storage.metadata.compression_mode == "message":
                 yield from self._bag.messages(chosen)
                 return
             # rosbags also wants equal QoS in metadata and storage; recorders of 2020 wrote it in one of them only
             by_name = {(c.topic, c.msgtype): c for c in chosen}
             for storage in storages:
                 wanted = [c for c in storage.connections if (c.topic, c.msgtype) in by_name]
-                for connection, stamp_ns, cdr in storage.messages(wanted) if wanted else ():
+                for connection, stamp_ns, cdr in _messages(storage, wanted) if wanted else ():
                     yield by_name[connection.topic, connection.msgtype], stamp_ns, cdr
         except Exception as error:  # damage shows itself as any error of the storage or the decompressor
             raise RecordingError(_unreadable(self.path, error)) from error
@@ -160,6 +171,10 @@ class BagReader:
         known: list[Connection] = [*self._bag.connections, *(c for storage in storages for c in storage.connections)]
         found = [c for c in known if c.topic == message.topic]
         return next((c for c in found if c.msgdef.format is not MessageDefinitionFormat.NONE), found[0])
+
+
+def _messages(storage: Any, wanted: Collection[Connection]) -> Iterator[tuple[Connection, int, Any]]:
+    return indexed_messages(storage, wanted) if is_indexed(storage) else storage.messages(wanted)
 
 
 def _store_for(connection: Connection) -> Typestore:

@@ -15,10 +15,18 @@ from vla3d_ros.adapter.embodiment import Embodiment
 from vla3d_ros.errors import RecordingError
 from vla3d_ros.recording.bag_reader import BagMessage, BagReader
 from vla3d_ros.recording.camera_topics import camera_of
+from vla3d_ros.recording.control_survey import (
+    REPORT_ENDING,
+    STATUS_TYPE,
+    TELEOP_ENDING,
+    ControlSurvey,
+    StatusRow,
+    survey_control,
+)
 from vla3d_ros.recording.episode_trace import JointTrack
 from vla3d_ros.recording.image_look import LookLimits
 from vla3d_ros.recording.image_packing import COMPRESSED_TYPE, RawImage, read_image
-from vla3d_ros.recording.inspection_findings import Finding, find
+from vla3d_ros.recording.inspection_findings import Finding, find, find_in_control
 from vla3d_ros.recording.joint_survey import JointSurvey, survey_joints
 from vla3d_ros.recording.session_file import Session, read_session
 from vla3d_ros.recording.topic_survey import TopicSurvey, ages_ms, skews_ms, survey_topic
@@ -45,6 +53,7 @@ class Inspection:
         stale_share: Share of the first camera's captures (or of 30 ticks a second) at which the newest joint state was
             over 0.1 s old; None without joint states.
         robot: Name of the robot whose limits were used; "" if none is known.
+        control: Who drove the arms.
         findings: What is worth a sentence.
     """
 
@@ -58,6 +67,7 @@ class Inspection:
     skews_ms: NDArray[np.float64]
     stale_share: float | None
     robot: str
+    control: ControlSurvey
     findings: tuple[Finding, ...]
 
     @property
@@ -85,6 +95,7 @@ def inspect(path: Path, robot: Embodiment | None = None, limits: LookLimits | No
         topics = survey.topics()
         views = tuple(each.survey(limits or LookLimits()) for each in survey.views.values() if each.encoding)
         joints = tuple(survey.joints(robot))
+        control = survey.control(bag.start_ns, bag.duration_ns)
         start_ns, duration_ns = bag.start_ns, bag.duration_ns
     by_name = {topic.topic: topic for topic in topics}
     captures = [_captures(by_name[view.topic]) for view in views]
@@ -101,7 +112,11 @@ def inspect(path: Path, robot: Embodiment | None = None, limits: LookLimits | No
         skews_ms=skews,
         stale_share=stale_share,
         robot=robot.name if robot else "",
-        findings=find(topics, views, joints, skews, stale_share, session=session, end_ns=start_ns + duration_ns),
+        control=control,
+        findings=(
+            *find(topics, views, joints, skews, stale_share, session=session, end_ns=start_ns + duration_ns),
+            *find_in_control(control, start_ns),
+        ),
     )
 
 
@@ -139,6 +154,7 @@ class _Surveyor:
         self._has_header: dict[str, bool] = {}
         self._rows: dict[str, list[tuple[int, Any]]] = {}
         self._nameless: dict[str, int] = {}
+        self._teleop: list[StatusRow] = []
         self._strides = {topic: max(1, counts[topic] // _MOST_LOOKS) for topic in self._kinds}
         self.views = {
             topic: ViewSurveyor(camera=camera, topic=topic, expected=-(-counts[topic] // self._strides[topic]))
@@ -160,6 +176,8 @@ class _Surveyor:
                 has_header = self._has_header[topic] = hasattr(decoded, "header")
                 if is_joints:
                     self._take_joints(message, decoded)
+            if message.msgtype == STATUS_TYPE and topic.endswith(TELEOP_ENDING):
+                self._teleop.append(_status(message.stamp_ns, self._bag.decode(message)))
             if has_header:
                 self._headers[topic].append(_header_ns(message.cdr))
             if topic in self.views and index % self._strides[topic] == 0:
@@ -190,6 +208,10 @@ class _Surveyor:
         view.encoding = image.encoding
         pixels = image.pixels[:, :, ::-1] if image.encoding == "bgr8" else image.pixels
         view.take(message.stamp_ns, np.ascontiguousarray(pixels))
+
+    def control(self, start_ns: int, duration_ns: int) -> ControlSurvey:
+        reports = (stamps for topic, stamps in self._stamps.items() if topic.endswith(REPORT_ENDING))
+        return survey_control(self._teleop, sorted(next(reports, [])), start_ns, duration_ns)
 
     def topics(self) -> tuple[TopicSurvey, ...]:
         return tuple(
@@ -222,6 +244,12 @@ def _track(rows: Sequence[tuple[int, Any]]) -> JointTrack:
             q[row, [column[name] for name in msg.name]] = msg.position
         stamps[row] = int(msg.header.stamp.sec) * 10**9 + int(msg.header.stamp.nanosec) or receive_ns
     return JointTrack(names=names, stamps_ns=stamps, q=q, dq=np.full_like(q, np.nan))
+
+
+def _status(stamp_ns: int, msg: Any) -> StatusRow:
+    is_ok = int.from_bytes(msg.level, "little") == 0 if isinstance(msg.level, bytes) else int(msg.level) == 0
+    values = {pair.key: pair.value for pair in msg.values}
+    return StatusRow(stamp_ns=stamp_ns, is_ok=is_ok, message=msg.message, values=values)
 
 
 def _header_ns(cdr: bytes) -> int:

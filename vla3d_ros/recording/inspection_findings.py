@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vla3d_ros.recording.control_survey import ControlSurvey
 from vla3d_ros.recording.joint_survey import JointSurvey, moved_between
 from vla3d_ros.recording.session_file import Session
 from vla3d_ros.recording.topic_survey import TopicSurvey
@@ -62,6 +63,17 @@ def find(
         *_of_sets(skews_ms, stale_share),
     ]
     return tuple(sorted(found, key=lambda finding: not finding.is_problem))
+
+
+def find_in_control(control: ControlSurvey, start_ns: int) -> tuple[Finding, ...]:
+    """List what is worth a sentence about who drove the arms: notes, for nothing of it spoils a recording."""
+    found = [
+        _note("teleoperation", f"{(stamp_ns - start_ns) / _NS_PER_S:.1f} s: {text}")
+        for stamp_ns, text in control.troubles
+    ]
+    if control.is_teleoperated and not control.teleop_share:
+        found.append(_note("teleoperation", "it ran, and its clutch was never closed: nobody drove"))
+    return tuple(found)
 
 
 def _of_bag(

@@ -44,7 +44,7 @@ class RecorderNodeParameters:
     include: tuple[str, ...] = parameter("Topics to record, regular expressions on full names", default=(".*",))
     exclude: tuple[str, ...] = parameter(
         "Topics to leave out; the receive stamps already carry /clock, and raw images are recorded",
-        default=("/rosout", "/parameter_events", "/clock", ".*/_.*", ".*/image_raw/compressed"),
+        default=("/parameter_events", "/clock", ".*/_.*", ".*/image_raw/compressed"),
     )
     queue_mb: float = parameter("Most data waiting for the disk before messages are dropped", unit="MB", default=256.0)
     jpeg_quality: int = parameter("JPEG quality of colour images, 1 to 100; 0 records them raw", default=0)

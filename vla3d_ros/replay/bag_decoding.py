@@ -64,7 +64,7 @@ def image_of_cdr(camera: str, cdr: bytes, receive_ns: int) -> CameraImage:
     try:
         sec, nanosec, length = struct.unpack_from(f"{order}iII", cdr, _BODY)
         height, width, length, start = _after_text(cdr, order, 12 + length, "II")
-        encoding = cdr[start : start + length - 1].decode()
+        encoding = bytes(cdr[start : start + length - 1]).decode()
         step, size, _, data = _after_text(cdr, order, start - _BODY + length + 1, "II", is_last=True)
         rows = np.frombuffer(cdr, dtype=np.uint8, count=height * step, offset=data).reshape(height, step)
     except (struct.error, ValueError) as error:

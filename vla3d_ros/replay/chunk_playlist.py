@@ -101,22 +101,6 @@ def start_differences(
     ]
 
 
-def require_start_at_home(run: RecordedRun, embodiment: Embodiment, stamp_ns: int) -> None:
-    """Refuse a recording that does not start where homing brings the arms.
-
-    Raises:
-        RecordingError: Names the joints and their differences.
-    """
-    problems = []
-    for arm in embodiment.arms:
-        q = start_reading(run, arm.joint_names, stamp_ns)
-        problems += start_differences(arm.joint_names, q, np.asarray(arm.q_home))
-    if problems:
-        remedy = "record from home, or use --through, which moves nothing"
-        subject = f"bag {run.path} does not start at home, where the twin's arm can be brought ({remedy})"
-        raise RecordingError(join_problems(subject, problems))
-
-
 def _problems(run: RecordedRun, embodiment: Embodiment) -> list[str]:
     arms = {arm.name for arm in embodiment.arms}
     problems = _state_problems(run.joints, run.layout.joint_states, embodiment)

@@ -5,6 +5,7 @@ Planning is Python from end to end, and so is half of what surrounds inference. 
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -18,11 +19,15 @@ from vla3d_ros.replay.chunk_judge import ChunkJudge, Judgement
 from vla3d_ros.replay.recorded_run import JointReading
 from vla3d_ros.replay.replay_setup import ReplaySetup
 
+_BEGIN = "begin"
 _GOODBYE_S = 2.0
 
 
 class Judging(Protocol):
     """Judges the chunks of one replay after another."""
+
+    def prepare(self, joints: Sequence[JointReading], setup: ReplaySetup) -> None:
+        """Take what the next replays begin with, to be ready for them; may be left out."""
 
     def begin(self, joints: Sequence[JointReading], setup: ReplaySetup) -> None:
         """Start a replay with the recorded joint states, in order of reception; an unfinished one is forgotten."""
@@ -41,9 +46,16 @@ class JudgingHere:
         self._judge: ChunkJudge | None = None
         self._judgements: list[Judgement] = []
 
+    def prepare(self, joints: Sequence[JointReading], setup: ReplaySetup) -> None:
+        """Do nothing: it would be no sooner."""
+
     def begin(self, joints: Sequence[JointReading], setup: ReplaySetup) -> None:
         """Start a replay."""
-        self._judge, self._judgements = ChunkJudge(joints, setup), []
+        self.start(ChunkJudge(joints, setup))
+
+    def start(self, judge: ChunkJudge) -> None:
+        """Start a replay with a judge who has not judged yet."""
+        self._judge, self._judgements = judge, []
 
     def take(self, chunk: ActionChunk, now_ns: int) -> None:
         """Judge a chunk."""
@@ -64,6 +76,7 @@ class JudgingProcess:
 
     def __init__(self) -> None:
         """Start the process."""
+        self._sent: tuple[Sequence[JointReading], ReplaySetup] | None = None
         self._line, theirs = Pipe()
         code = f"from {__name__} import serve; serve({theirs.fileno()})"
         self._process = subprocess.Popen([sys.executable, "-c", code], pass_fds=[theirs.fileno()])
@@ -75,13 +88,24 @@ class JudgingProcess:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def prepare(self, joints: Sequence[JointReading], setup: ReplaySetup) -> None:
+        """Send what the next replays begin with, unless it was the last that was sent.
+
+        Raises:
+            RecordingError: If the process is gone.
+        """
+        if self._sent is None or joints is not self._sent[0] or setup is not self._sent[1]:
+            self._send((joints, setup))
+            self._sent = joints, setup
+
     def begin(self, joints: Sequence[JointReading], setup: ReplaySetup) -> None:
         """Start a replay.
 
         Raises:
             RecordingError: If the process is gone.
         """
-        self._send((joints, setup))
+        self.prepare(joints, setup)
+        self._send(_BEGIN)
 
     def take(self, chunk: ActionChunk, now_ns: int) -> None:
         """Send a chunk, without the policy's report on it.
@@ -132,6 +156,8 @@ def serve(descriptor: int) -> None:
     """Judge until the other end of a line closes; the first error of a replay is its answer."""
     line: Connection = Connection(descriptor)
     here, failure = JudgingHere(), None
+    given: tuple[Sequence[JointReading], ReplaySetup] | None = None
+    ready: ChunkJudge | None = None
     while True:
         try:
             what = line.recv()
@@ -140,11 +166,16 @@ def serve(descriptor: int) -> None:
         try:
             if what is None:
                 line.send(failure or here.finish())
+            elif what == _BEGIN and given is not None:
+                failure = None
+                here.start(ready or ChunkJudge(*given))
+                ready = None
             elif isinstance(what[0], ActionChunk):
                 if failure is None:
                     here.take(*what)
             else:
-                failure = None
-                here.begin(*what)
+                given, ready = what, None
+                ready = ChunkJudge(*what)
+                gc.freeze()  # what is there now stays: it need not be looked through again and again
         except Vla3dError as error:
             failure = error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from vla3d_ros.replay.playback import Playback, PlaybackClock, PlaybackSettings,
 from vla3d_ros.replay.qos_overrides import read_qos_overrides
 from vla3d_ros.ros import conversions, qos
 from vla3d_ros.ros.lifecycle import ManagedNode
+from vla3d_ros.ros.node_thread import NodeThread
 from vla3d_ros.ros.parameters import declare, parameter
 from vla3d_ros.ros.qos_words import offered_profile
 from vla3d_ros.twin.pacing import Pacing
@@ -62,9 +62,7 @@ class BagPlayerNode(ManagedNode):
         super().__init__("player")
         self._settings = declare(self, BagPlayerParameters)
         self._outputs: dict[str, Publisher] = {}
-        self._is_active = False
-        self._thread: threading.Thread | None = None
-        self._changed = threading.Condition()
+        self._playing = NodeThread("player", self._play)
         self._word, self._failure, self._played, self._position_s = "waiting", "", 0, 0.0
         self._state_publisher = self.create_publisher(DiagnosticStatus, "~/state", qos.LATCHED)
         for name in ("pause", "resume", "toggle_paused"):
@@ -128,18 +126,11 @@ class BagPlayerNode(ManagedNode):
 
     def activate(self) -> None:
         """Start playing."""
-        self._is_active = True
-        self._thread = threading.Thread(target=self._play, name="player", daemon=True)
-        self._thread.start()
+        self._playing.start()
 
     def deactivate(self) -> None:
         """Stop playing."""
-        with self._changed:
-            self._is_active = False
-            self._changed.notify()
-        if self._thread is not None:
-            self._thread.join(timeout=2.0)
-            self._thread = None
+        self._playing.stop()
 
     def clean_up(self) -> None:
         """Withdraw the topics."""
@@ -152,7 +143,7 @@ class BagPlayerNode(ManagedNode):
     def _play(self) -> None:
         try:
             self._announce_clock(self._playback.start_ns)
-            self._wait(self._settings.discovery_s)
+            self._playing.rest(self._settings.discovery_s)
             if not self._settings.start_paused:
                 self._progress.resume(time.monotonic_ns())
             self._say("paused" if self._progress.is_paused else "playing")
@@ -173,11 +164,11 @@ class BagPlayerNode(ManagedNode):
         """Wait until a message is due, with /clock going on; False if playing ends."""
         period_s = 1.0 / self._settings.clock if self._settings.clock > 0 else _LONGEST_WAIT_S
         reached_ns = round(self._position_s * _NS)
-        while self._is_active and self.context.ok():
+        while self._playing.is_wanted and self.context.ok():
             now_ns = time.monotonic_ns()
             if self._pacing.lagging(self._playback.start_ns + reached_ns, now_ns / _NS):
                 self._progress.hold(reached_ns, now_ns)
-                self._wait(_POLL_S)
+                self._playing.rest(_POLL_S)
                 continue
             left_s = self._progress.wait_s(message.offset_ns, now_ns)
             if not self._progress.is_paused and left_s <= 0:
@@ -185,7 +176,7 @@ class BagPlayerNode(ManagedNode):
             if not self._progress.is_paused:
                 reached_ns = max(reached_ns, min(self._progress.offset_ns(now_ns), message.offset_ns))
                 self._announce_clock(self._playback.start_ns + reached_ns)
-            self._wait(_LONGEST_WAIT_S if self._progress.is_paused else min(left_s, period_s, _LONGEST_WAIT_S))
+            self._playing.rest(_LONGEST_WAIT_S if self._progress.is_paused else min(left_s, period_s, _LONGEST_WAIT_S))
         return False
 
     def _publish(self, message: PlayedMessage) -> None:
@@ -204,11 +195,6 @@ class BagPlayerNode(ManagedNode):
         if self._clock_publisher is not None and self.context.ok():
             self._clock_publisher.publish(Clock(clock=conversions.stamp_from_ns(now_ns)))
 
-    def _wait(self, seconds: float) -> None:
-        with self._changed:
-            if self._is_active:
-                self._changed.wait(seconds)
-
     # ----------------------------------------------------------------------------------------- services
 
     def _on_pause(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -218,17 +204,17 @@ class BagPlayerNode(ManagedNode):
         return self._set_paused(False, response)
 
     def _on_toggle_paused(self, _: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        return self._set_paused(self._is_active and not self._progress.is_paused, response)
+        return self._set_paused(self._playing.is_wanted and not self._progress.is_paused, response)
 
     def _set_paused(self, is_paused: bool, response: Trigger.Response) -> Trigger.Response:
-        response.success = self._is_active
+        response.success = self._playing.is_wanted
         response.message = "paused" if is_paused else "playing"
-        if not self._is_active:
+        if not self._playing.is_wanted:
             response.message = "the player is not active; bring it up first"
             return response
-        with self._changed:
+        with self._playing.changed:
             (self._progress.pause if is_paused else self._progress.resume)(time.monotonic_ns())
-            self._changed.notify()
+            self._playing.changed.notify()
         self._say(response.message)
         return response
 

@@ -21,6 +21,7 @@ from vla3d_ros.policy.observation_window import ObservationWindow, WindowCounter
 from vla3d_ros.policy.robot_state_pairing import RobotStatePairing
 from vla3d_ros.recording.bag_reader import BagMessage, BagReader
 from vla3d_ros.replay import bag_decoding as decoding
+from vla3d_ros.replay.bag_layout import BagLayout
 from vla3d_ros.replay.recorded_run import RecordedRun
 from vla3d_ros.replay.replay_setup import ReplaySetup
 
@@ -61,6 +62,21 @@ class _Depth:
     depth_m: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Footage:
+    """Where the observations of a replay come from, but for the bag itself: plain values that may be sent elsewhere.
+
+    states: of the robot, by increasing stamp. cameras: the views the policy wants, in its order. depth_cameras: those
+    whose depth it looks at.
+    """
+
+    layout: BagLayout
+    setup: ReplaySetup
+    states: Sequence[RobotState]
+    cameras: tuple[str, ...]
+    depth_cameras: tuple[str, ...] = ()
+
+
 class ObservationStream:
     """The observations of one bag, in the order of their stamps; may be iterated again."""
 
@@ -75,17 +91,31 @@ class ObservationStream:
             cameras: The views the policy wants, in its order.
             depth_cameras: Those whose depth it looks at.
         """
-        self._run, self._setup, self._cameras = run, setup, tuple(cameras)
-        self._depth_cameras = tuple(depth_cameras)
-        self.states = robot_states(run, setup)
+        states = robot_states(run, setup)
+        self.footage = Footage(
+            layout=run.layout, setup=setup, states=states, cameras=tuple(cameras), depth_cameras=tuple(depth_cameras)
+        )
+        self._bag = run.bag
         self.counters = WindowCounters()
+
+    @classmethod
+    def of(cls, footage: Footage, bag: BagReader) -> ObservationStream:
+        """Return a stream of footage that was prepared elsewhere, from a bag opened here."""
+        stream = cls.__new__(cls)
+        stream.footage, stream._bag, stream.counters = footage, bag, WindowCounters()
+        return stream
+
+    @property
+    def states(self) -> Sequence[RobotState]:
+        """The robot's states by increasing stamp."""
+        return self.footage.states
 
     def __call__(self) -> Iterator[Observation]:
         """Iterate over all observations, without instruction."""
         window, synchronizer = self._window(), self._synchronizer()
         self.counters = window.counters
         pending = deque(self.states)
-        newest_ns = {arm.name: -1 for arm in self._setup.embodiment.arms}
+        newest_ns = {arm.name: -1 for arm in self.footage.setup.embodiment.arms}
         for picture in self._pictures(window):
             if isinstance(picture, _Depth):
                 window.add_depth(picture.camera, picture.stamp_ns, picture.depth_m)
@@ -103,39 +133,39 @@ class ObservationStream:
                 yield observation
 
     def _window(self) -> ObservationWindow:
-        setup = self._setup
+        setup, cameras = self.footage.setup, self.footage.cameras
         window = ObservationWindow(
-            cameras=self._cameras,
+            cameras=cameras,
             base_frame=setup.embodiment.arms[0].base_frame,
             ee_frames={arm.name: arm.ee_frame for arm in setup.embodiment.arms},
             grace_ns=setup.grace_ns,
             min_views=setup.min_views,
-            depth_cameras=self._depth_cameras,
+            depth_cameras=self.footage.depth_cameras,
         )
-        for camera in self._cameras:
+        for camera in cameras:
+            if camera in self.footage.layout.depths and self._bag.counts[self.footage.layout.depths[camera]]:
+                window.expect_depth(camera)
             if camera in setup.models and camera in setup.mounts:
                 window.add_model(camera, setup.models[camera])
                 window.add_mount(setup.mounts[camera])
         return window
 
     def _synchronizer(self) -> Synchronizer:
-        present = [camera for camera in self._cameras if camera in self._run.layout.images]
-        anchor = self._setup.anchor if self._setup.anchor in present else present[0]
-        return Synchronizer(
-            present, anchor=anchor, max_skew_ns=self._setup.max_skew_ns, grace_ns=self._setup.set_grace_ns
-        )
+        setup = self.footage.setup
+        present = [camera for camera in self.footage.cameras if camera in self.footage.layout.images]
+        anchor = setup.anchor if setup.anchor in present else present[0]
+        return Synchronizer(present, anchor=anchor, max_skew_ns=setup.max_skew_ns, grace_ns=setup.set_grace_ns)
 
     def _pictures(self, window: ObservationWindow) -> Iterator[CameraImage | _Depth]:
         """Decode images and depth in order of reception; capture time stands for the time of reception."""
-        layout = self._run.layout
-        cameras = {topic: camera for camera, topic in layout.images.items() if camera in self._cameras}
-        infos = {topic: camera for camera, topic in layout.infos.items() if camera in self._cameras}
-        mounts = {topic: camera for camera, topic in layout.mounts.items() if camera in self._cameras}
-        depths = {topic: camera for camera, topic in layout.depths.items() if camera in self._depth_cameras}
-        calibration = {**infos, **mounts} if self._setup.is_calibration_recorded else {}
+        layout, wanted, bag = self.footage.layout, self.footage.cameras, self._bag
+        cameras = {topic: camera for camera, topic in layout.images.items() if camera in wanted}
+        infos = {topic: camera for camera, topic in layout.infos.items() if camera in wanted}
+        mounts = {topic: camera for camera, topic in layout.mounts.items() if camera in wanted}
+        depths = {topic: camera for camera, topic in layout.depths.items() if camera in self.footage.depth_cameras}
+        calibration = {**infos, **mounts} if self.footage.setup.is_calibration_recorded else {}
         seen: dict[str, bytes] = {}
-        bag = _open_for_any_thread(self._run)
-        for message in bag.messages([*cameras, *depths, *calibration]):
+        for message in bag.messages([*cameras, *depths, *calibration], shares_memory=True):
             if message.topic in cameras:
                 image = _decoded(bag, message, cameras[message.topic])
                 yield replace(image, receive_ns=image.stamp_ns)
@@ -150,12 +180,6 @@ class ObservationStream:
                     window.add_model(camera, decoding.camera_model(camera, decoded))
                 else:
                     window.add_mount(decoding.camera_mount(mounts[message.topic], decoded))
-
-
-def _open_for_any_thread(run: RecordedRun) -> BagReader:
-    """The bag as it is open already, unless its storage is tied to the thread that opened it, as SQLite's is."""
-    files = list(run.path.glob("*.mcap")) if run.path.is_dir() else [run.path]
-    return run.bag if files and all(file.suffix == ".mcap" for file in files) else BagReader(run.path)
 
 
 def _decoded(bag: BagReader, message: BagMessage, camera: str) -> CameraImage:

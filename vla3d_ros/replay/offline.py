@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from vla3d_ros.datatypes import ActionChunk, Observation
 from vla3d_ros.errors import Vla3dError
 from vla3d_ros.policy.backend import PolicyBackend
 from vla3d_ros.policy.observation_digest import observation_digest
-from vla3d_ros.replay.ahead import ahead
 from vla3d_ros.replay.chunk_judge import Judgement
 from vla3d_ros.replay.chunk_record import ChunkRecord, record_of_chunk
 from vla3d_ros.replay.judging import Judging, JudgingHere
 from vla3d_ros.replay.observation_stream import ObservationStream, require_observations
-from vla3d_ros.replay.recorded_run import Fed, RecordedRun, prompt_at
+from vla3d_ros.replay.observing import Given, Observing, ObservingHere, ReplayInputs
+from vla3d_ros.replay.recorded_run import Fed, RecordedRun
 from vla3d_ros.replay.replay_setup import ReplaySetup
 
-_BYTES, _AHEAD = 16, 4
-_SWITCH_INTERVAL_S = 0.0005
+_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -85,6 +82,7 @@ class OfflineReplay:
         fed: Sequence[Fed] | None = None,
         depth_cameras: Sequence[str] = (),
         judging: Judging | None = None,
+        observing: Observing | None = None,
     ) -> None:
         """Prepare.
 
@@ -95,29 +93,36 @@ class OfflineReplay:
             fed: The observations to use, in order; None: every complete one while there is an instruction.
             depth_cameras: Cameras whose depth the policies look at.
             judging: Adapter and safety; by default in this thread, after each inference.
+            observing: Decoding; by default in this thread, before each inference.
         """
         self.judging = judging or JudgingHere()
+        self.observing = observing or ObservingHere(run.bag)
         self.run, self.setup, self.cameras = run, setup, tuple(cameras)
         self.stream = ObservationStream(run, setup, cameras, depth_cameras)
-        self.fed = None if fed is None else {one.stamp_ns: one for one in fed}
+        self.judging.prepare(run.joints, setup)
+        self.feed(fed)
         self.on_observation: Callable[[Observation], None] = lambda observation: None
         """Called with every observation before the policy is, for surveys of what was seen."""
 
-    def observations(self) -> Iterator[tuple[Observation, int]]:
-        """Iterate over (observation with its instruction, number of its task)."""
-        if self.fed is not None:
-            for observation in self.stream():
-                fed = self.fed.get(observation.stamp_ns)
-                if fed is not None and fed.instruction:
-                    prompt = prompt_at(self.run, fed.receive_ns)
-                    told = replace(observation, instruction=fed.instruction, executed_steps=fed.executed_steps)
-                    yield replace(told, prompt=prompt), fed.task
-            return
-        for observation in self.stream():
-            begun = [text for stamp_ns, text in self.run.instructions if stamp_ns <= observation.stamp_ns]
-            if begun and begun[-1]:
-                prompt = prompt_at(self.run, observation.stamp_ns)
-                yield replace(observation, instruction=begun[-1], prompt=prompt), len(begun)
+    def feed(self, fed: Sequence[Fed] | None) -> None:
+        """Choose the observations to use, in order; None: every complete one while there is an instruction.
+
+        Their times of reception, and those of the run's instructions and prompts, are to be told by one clock.
+        """
+        run = self.run
+        self.fed = None if fed is None else {one.stamp_ns: one for one in fed}
+        self._inputs = ReplayInputs(
+            bag=run.path,
+            footage=self.stream.footage,
+            instructions=tuple(run.instructions),
+            prompts=tuple(run.prompts),
+            fed=None if fed is None else tuple(fed),
+        )
+        self.observing.prepare(self._inputs)
+
+    def observations(self) -> Iterator[Given]:
+        """Iterate over (observation with its instruction, number of its task), in this process."""
+        return self._inputs.given(self.stream)
 
     def play(self, backend: PolicyBackend, on_chunk: Callable[[int], None] = lambda stamp_ns: None) -> Replay:
         """Run the bag through one policy.
@@ -137,30 +142,31 @@ class OfflineReplay:
         task, stamps = None, set()
         answers: list[_Answer] = []
         unanswered: dict[int, str] = {}
-        with _short_turns():
-            for observation, number in ahead(self.observations(), _AHEAD):
-                if number != task:
-                    backend.reset(observation.instruction)
-                    task = number
-                stamps.add(observation.stamp_ns)
-                self.on_observation(observation)
-                try:
-                    chunk, compute_ms = _infer(backend, observation)
-                except Vla3dError as error:
-                    unanswered[observation.stamp_ns] = str(error)
-                    continue
-                self.judging.take(chunk, self._arrival_ns(observation.stamp_ns))
-                record = record_of_chunk(chunk, self.setup.strokes_m)
-                answers.append(_Answer.to(observation, record, compute_ms))
-                on_chunk(observation.stamp_ns)
-        require_observations(len(stamps), self.run, self.stream.counters)
+        self.observing.prepare(self._inputs)
+        for observation, number in self.observing:
+            if number != task:
+                backend.reset(observation.instruction)
+                task = number
+            stamps.add(observation.stamp_ns)
+            self.on_observation(observation)
+            try:
+                chunk, compute_ms = _infer(backend, observation)
+            except Vla3dError as error:
+                unanswered[observation.stamp_ns] = str(error)
+                continue
+            self.judging.take(chunk, self._arrival_ns(observation.stamp_ns))
+            record = record_of_chunk(chunk, self.setup.strokes_m)
+            answers.append(_Answer.to(observation, record, compute_ms))
+            on_chunk(observation.stamp_ns)
+        counters = self.observing.counters
+        require_observations(len(stamps), self.run, counters)
         return Replay(
             policy=backend.description.name,
             chunks=tuple(map(_Answer.judged, answers, self.judging.finish())),
             unanswered=unanswered,
             unseen=tuple(sorted(one for one, fed in (self.fed or {}).items() if fed.instruction and one not in stamps)),
             observations=len(stamps),
-            lost_sets=self.stream.counters.lost,
+            lost_sets=counters.lost,
             wall_s=time.perf_counter() - begun,
             recorded_s=self.run.duration_ns * 1e-9,
         )
@@ -169,17 +175,6 @@ class OfflineReplay:
         """When the chunk of an observation reaches the adapter: as recorded, or after the usual latency."""
         known = self.run.chunks.get(stamp_ns)
         return max(stamp_ns, known.receive_ns if known is not None else stamp_ns + self.setup.latency_ns)
-
-
-@contextmanager
-def _short_turns() -> Iterator[None]:
-    """Let threads hand the interpreter on sooner: inference must not wait for decoding."""
-    usual_s = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_INTERVAL_S)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(usual_s)
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)

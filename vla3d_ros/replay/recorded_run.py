@@ -42,7 +42,8 @@ class Fed:
     """One observation that the live policy was given: its task (counted from the start), and what became of it.
 
     `digest` names the numbers it saw, "" if the recording does not tell. Without an answer it gave no chunk, but the
-    policy may remember it.
+    policy may remember it. `prompt_colour`: that of the mask it was shown, "" if none; `depth_cameras`: views that had
+    depth; None where the recording does not tell.
     """
 
     stamp_ns: int
@@ -52,6 +53,8 @@ class Fed:
     digest: str = ""
     is_answered: bool = True
     executed_steps: tuple[ExecutedSteps, ...] = ()
+    prompt_colour: str | None = None
+    depth_cameras: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -113,6 +116,8 @@ class AnswerLog:
             receive_ns=receive_ns,
             digest=digest,
             executed_steps=_executed_steps(values),
+            prompt_colour=values.get("prompt"),
+            depth_cameras=tuple(values["depth_cameras"].split()) if "depth_cameras" in values else None,
         )
         return [*unanswered, answered]
 
@@ -145,14 +150,43 @@ class RecordedRun:
     notes: list[str] = field(default_factory=list)
 
 
-def prompt_at(run: RecordedRun, receive_ns: int) -> ReferringPrompt | None:
-    """Return the prompt of the instruction in force at a time of reception, joined as the policy node does."""
+def prompt_at(
+    instructions: Sequence[tuple[int, str]], prompts: Sequence[tuple[int, ReferringPrompt]], receive_ns: int
+) -> ReferringPrompt | None:
+    """Return the prompt in force at a time of reception, joined with its instruction as the policy node does.
+
+    Args:
+        instructions: (Time of reception, text).
+        prompts: (Time of reception, prompt).
+        receive_ns: What came later does not count.
+    """
     pairing = PromptPairing()
-    events: list[tuple[int, ReferringPrompt | str]] = [*run.instructions, *run.prompts]
+    events: list[tuple[int, ReferringPrompt | str]] = [*instructions, *prompts]
     for stamp_ns, event in sorted(events, key=lambda entry: entry[0]):
         if stamp_ns <= receive_ns:
             pairing.start(event) if isinstance(event, str) else pairing.add_prompt(event)
     return pairing.current
+
+
+def prompt_given(
+    fed: Fed, instructions: Sequence[tuple[int, str]], prompts: Sequence[tuple[int, ReferringPrompt]]
+) -> ReferringPrompt | None:
+    """Return the prompt that the live policy was shown with an observation.
+
+    What its report tells counts more than the order in which two topics were heard elsewhere.
+
+    Args:
+        fed: The observation.
+        instructions: (Time of reception, text).
+        prompts: (Time of reception, prompt).
+    """
+    found = prompt_at(instructions, prompts, fed.receive_ns)
+    colour = fed.prompt_colour
+    if colour is None or colour == (found.colour if found else ""):
+        return found
+    same = [(receive_ns, prompt) for receive_ns, prompt in prompts if prompt.colour == colour]
+    heard = [prompt for receive_ns, prompt in same if receive_ns <= fed.receive_ns]
+    return heard[-1] if heard else same[0][1] if same else None
 
 
 def read_run(path: Path, joint_states: str = "") -> RecordedRun:

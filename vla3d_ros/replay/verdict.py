@@ -55,7 +55,8 @@ class ReplayOutcome:
     """One replay, what it was compared with, and what came of it.
 
     changes: what is known to differ from the reference's circumstances. stops_before: the reference's stops.
-    rebuilt: observations equal to the live policy's in every number, of how many whose digest is known.
+    rebuilt: observations equal to the live policy's in every number, of how many whose digest is known. command_s: wall
+    time since the program was started, with loading and reading; None if it is not known.
     """
 
     run: RecordedRun
@@ -68,6 +69,7 @@ class ReplayOutcome:
     stops_before: int = 0
     rebuilt: tuple[int, int] = (0, 0)
     is_repeatable: bool | None = None
+    command_s: float | None = None
     extras: Mapping[str, Any] | None = None
 
     @property
@@ -109,7 +111,7 @@ class ReplayOutcome:
             "fingerprint": self.fingerprint.to_json(),
             "notes": list(self.run.notes),
             **(self.extras or {}),
-            "timing": timing_json(replay, self.run),
+            "timing": {**timing_json(replay, self.run), "command_s": self.command_s},
         }
 
 
@@ -136,7 +138,11 @@ def comparison_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def timing_json(replay: Replay, run: RecordedRun) -> dict[str, Any]:
-    """Return speed and compute times, which differ from run to run; None where there are none."""
+    """Return speed and compute times, which differ from run to run; None where there are none.
+
+    `wall_s` and `times_real_time` are of decoding, inference and judging; `read_s` is what reading all but the pictures
+    took before.
+    """
     return {
         "read_s": run.read_s,
         "wall_s": replay.wall_s,

@@ -3,7 +3,7 @@
 A question may be put again only if that does no harm when the first request was carried out, and when somebody else has
 acted in between. The rules, strictest where an arm could move:
 
-- `adapter/stop`, `adapter/disarm`: again, until they are answered; a repetition errs to rest.
+- `adapter/stop`, `adapter/disarm`: again, as long as patience lasts; a repetition errs to rest.
 - `adapter/arm`: never again: in between, somebody may have disarmed on purpose. It was granted if the arm is armed now.
 - `adapter/reset`: never again: it could clear a stop that came in between. It was granted if nothing is stopped now.
 - `adapter/home`: again while the arm is armed and the adapter's state has not changed since: nobody stopped it.
