@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pytest
 from source_reading import camera_spec, read_n
+from waiting import wait_until
 
 from vla3d_ros.camera.capture import Capture
 from vla3d_ros.camera.realsense import realsense_factory
@@ -163,10 +164,10 @@ def test_images_come_at_the_cameras_rate_counted_by_the_capture(case, source):
     images = []
     capture = Capture(source, images.append)
     capture.start()
-    time.sleep(2.5)
+    is_at_rate = lambda: capture.captured >= 40 and capture.rate_hz == pytest.approx(RATE_HZ, rel=0.1)  # noqa: E731
+    wait_until(is_at_rate, f"{RATE_HZ} images a second", limit_s=20.0, told=lambda: (capture.captured, capture.rate_hz))
     capture.stop()
-    assert capture.rate_hz == pytest.approx(RATE_HZ, rel=0.1)
-    assert capture.captured == len(images) >= 40
+    assert capture.captured == len(images)
     values = capture.describe()
     assert {f"head.{key}" for key in ("captured", "dropped", "withheld", "clock_jumps", "rate_hz")} <= set(values)
 
@@ -183,18 +184,26 @@ def test_stamps_are_ros_time_of_capture_and_strictly_increase(case, source):
 
 def test_the_freshest_image_wins_after_a_pause(case, source):
     source.open()
-    read_n(source, 2)
-    time.sleep(1.0)
-    image = read_n(source, 1)[0]
-    assert time.time_ns() - image.stamp_ns < 200e6, "an image that waited in a queue"
+    ages_ns = []
+    for _ in range(3):  # a stall of the machine makes an image old, too; a queue does so each time
+        read_n(source, 2)
+        time.sleep(1.0)
+        image = read_n(source, 1)[0]
+        ages_ns.append(time.time_ns() - image.stamp_ns)
+        if ages_ns[-1] < 200e6:
+            break
+    assert min(ages_ns) < 200e6, "an image that waited in a queue"
 
 
 def test_no_image_in_time_is_none_and_close_is_safe_twice(case, source):
     source.open()
     read_n(source, 1)
-    started = time.monotonic()
-    source.read(0.001)
-    assert time.monotonic() - started < 0.5
+    took_s = []
+    for _ in range(3):
+        started = time.monotonic()
+        source.read(0.001)
+        took_s.append(time.monotonic() - started)
+    assert min(took_s) < 0.5
     source.close()
     source.close()
 

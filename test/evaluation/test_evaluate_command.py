@@ -41,7 +41,13 @@ def test_what_can_not_be_meant_is_answered_with_what_could(arguments, part, caps
     assert not list(tmp_path.rglob("journal.jsonl"))
 
 
-def test_the_plan_of_a_question_is_printed_and_written(capsys, tmp_path):
+@pytest.fixture
+def small_powers(monkeypatch):
+    """Exact powers of large samples take seconds each; they have tests of their own."""
+    monkeypatch.setattr("vla3d_ros.commands.evaluate_plan._POWERS_AT", (10,))
+
+
+def test_the_plan_of_a_question_is_printed_and_written(small_powers, capsys, tmp_path):
     file = tmp_path / "plan.json"
     assert main(["evaluate", "plan", "--effect", "0.3", "--json", str(file)]) == 0
     assert "39 (45 with continuity)" in said(capsys)
@@ -49,10 +55,10 @@ def test_the_plan_of_a_question_is_printed_and_written(capsys, tmp_path):
     assert found["independent"] == 39 and found["exact_power"]["10"] == pytest.approx(0.254, abs=1e-3)
 
 
-def test_pairs_are_cheaper_where_scenes_decide(tmp_path):
+def test_pairs_are_cheaper_where_scenes_decide(small_powers, tmp_path):
     figures = []
     for concordance in ("0", "0.5"):
         file = tmp_path / f"{concordance}.json"
-        main(["evaluate", "plan", "--effect", "0.2", "--concordance", concordance, "--json", str(file)])
+        main(["evaluate", "plan", "--effect", "0.3", "--concordance", concordance, "--json", str(file)])
         figures.append(json.loads(file.read_text())["pairs"])
     assert figures[1] < 0.7 * figures[0]

@@ -19,6 +19,7 @@ from geometry_msgs.msg import TransformStamped
 from rclpy.executors import SingleThreadedExecutor
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, MultiDOFJointState
 from std_msgs.msg import String
+from waiting import wait_until
 
 from vla3d_ros.camera.node import CameraNode
 from vla3d_ros.camera.rig import CameraSpec
@@ -148,11 +149,11 @@ class Graph:
         return self.messages[topic]
 
     def spin(self, is_done: Callable[[], bool], what: str, each: Callable[[], None] = lambda: None) -> None:
-        deadline = time.monotonic() + 20
-        while not is_done():
-            assert time.monotonic() < deadline, f"waited 20 s in vain for {what}"
+        def go_on() -> None:
             each()
             self.executor.spin_once(timeout_sec=0.01)
+
+        wait_until(is_done, what, limit_s=20.0, meanwhile=go_on)
 
     def close(self) -> None:
         for node in self.nodes:

@@ -19,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "camera"))
 from software_realsense import FX, HEIGHT, WIDTH, SoftwareCamera, SoftwareContext
+from waiting import wait_until
 
 from vla3d_ros.camera.node import CameraNode
 from vla3d_ros.camera.realsense import realsense_factory
@@ -95,10 +96,7 @@ def graph(tmp_path, cameras):
 
 
 def spin(executor, is_done, what: str, limit_s: float = 25.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not is_done():
-        assert time.monotonic() < deadline, f"waited {limit_s:g} s in vain for {what}"
-        executor.spin_once(timeout_sec=0.01)
+    wait_until(is_done, what, limit_s=limit_s, meanwhile=lambda: executor.spin_once(timeout_sec=0.01))
 
 
 def test_sets_of_realsense_cameras_flow_and_an_unplugged_anchor_comes_back(graph, cameras):
@@ -114,8 +112,8 @@ def test_sets_of_realsense_cameras_flow_and_an_unplugged_anchor_comes_back(graph
     assert set(np.unique(np.frombuffer(depth.data, "<u2"))) == {0, 1000, 2000}
     stamps = [conversions.stamp_to_ns(msg.header.stamp) for msg in heard["side/image_raw"]]
     assert stamps == sorted(set(stamps)) and abs(time.time_ns() - stamps[-1]) < 1e9
-    values = node.diagnose()[2]
-    assert float(values["head.rate_hz"]) == pytest.approx(30, abs=3) and values["side.temperature_c"] == "41.5"
+    assert node.diagnose()[2]["side.temperature_c"] == "41.5"
+    spin(executor, lambda: abs(float(node.diagnose()[2]["head.rate_hz"]) - 30.0) < 3.0, "the camera's rate")
 
     cameras["head"].unplug()
     spin(executor, lambda: "RealSense 'SIM0021' is not connected" in node.diagnose()[1], "the missing camera's name")

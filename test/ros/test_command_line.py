@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from waiting import wait_until as patiently
 
 from vla3d_ros.resources import config_dir
 
@@ -29,11 +30,11 @@ def output(out: Path) -> str:
 
 
 def wait_until(is_so, what: str, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + WALL_LIMIT_S
-    while not is_so():
+    def look() -> None:
         assert process.poll() is None, f"ended with {process.returncode} while waiting for {what}"
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.1)
+
+    patiently(is_so, what, limit_s=WALL_LIMIT_S, meanwhile=look)
 
 
 def processes_of(out: Path) -> list[str]:
@@ -72,10 +73,7 @@ def test_a_killed_parent_takes_its_processes_along(tmp_path):
     wait_until(lambda: bool(list(out.glob("bags/*.partial"))), "the recording", demo)
     demo.kill()
     demo.wait()
-    deadline = time.monotonic() + WALL_LIMIT_S
-    while processes_of(out) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not processes_of(out)
+    patiently(lambda: not processes_of(out), "its processes to end", limit_s=WALL_LIMIT_S)
     assert not list(out.glob("bags/*.partial"))
 
 

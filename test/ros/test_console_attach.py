@@ -63,27 +63,8 @@ def consoles(graph) -> list[str]:
     return [name for name, _ in graph.ear.node.get_node_names_and_namespaces() if name == "console"]
 
 
-def test_the_page_of_a_running_graph_stops_it_is_refused_twice_and_leaves_the_graph_running(graph, attached, tmp_path):
-    url = attached.wait_for_page()
-    assert "hardware button" in attached.said and "not heard yet" not in attached.said
-    with urllib.request.urlopen(url) as answer:
-        assert answer.status == 200
-    with connect(f"{url.replace('http', 'ws')}ws") as talk, connect(f"{url.replace('http', 'ws')}stop") as line:
-        wait_until(
-            lambda: '"mode": "disarmed"' in talk.recv(timeout=WALL_LIMIT_S), "the arm's state", limit_s=WALL_LIMIT_S
-        )
-        line.send("stop")
-        wait_until(lambda: '"mode": "stopped"' in talk.recv(timeout=WALL_LIMIT_S), "the stop", limit_s=WALL_LIMIT_S)
-    second = Attached(graph.deployment.name, tmp_path / "second.log")
-    assert second.process.wait(timeout=WALL_LIMIT_S) != 0
-    assert "/fr3/console' is already running" in second.said
-    assert attached.end() == 0
-    assert not graph.supervisor.newly_dead_processes()
-    wait_until(lambda: not consoles(graph), "the console to leave the graph", limit_s=WALL_LIMIT_S)
-    graph.runner.reset_stop()  # the adapter answers as before
-
-
-def test_what_is_not_there_yet_is_named_and_the_page_says_that_nothing_is_heard(tmp_path, graph):
+def test_what_is_not_there_yet_is_named_and_the_page_says_that_nothing_is_heard(tmp_path):
+    """First, while no graph needs the processor."""
     attached = Attached("ur5e_tabletop_twin", tmp_path / "attached.log")
     try:
         url = attached.wait_for_page()
@@ -95,3 +76,23 @@ def test_what_is_not_there_yet_is_named_and_the_page_says_that_nothing_is_heard(
             )
     finally:
         assert attached.end() == 0
+
+
+def test_the_page_of_a_running_graph_stops_it_is_refused_twice_and_leaves_the_graph_running(graph, attached, tmp_path):
+    url = attached.wait_for_page()
+    assert "hardware button" in attached.said and "not heard yet" not in attached.said
+    second = Attached(graph.deployment.name, tmp_path / "second.log")
+    with urllib.request.urlopen(url) as answer:
+        assert answer.status == 200
+    with connect(f"{url.replace('http', 'ws')}ws") as talk, connect(f"{url.replace('http', 'ws')}stop") as line:
+        wait_until(
+            lambda: '"mode": "disarmed"' in talk.recv(timeout=WALL_LIMIT_S), "the arm's state", limit_s=WALL_LIMIT_S
+        )
+        line.send("stop")
+        wait_until(lambda: '"mode": "stopped"' in talk.recv(timeout=WALL_LIMIT_S), "the stop", limit_s=WALL_LIMIT_S)
+    assert second.process.wait(timeout=WALL_LIMIT_S) != 0
+    assert "/fr3/console' is already running" in second.said
+    assert attached.end() == 0
+    assert not graph.supervisor.newly_dead_processes()
+    wait_until(lambda: not consoles(graph), "the console to leave the graph", limit_s=WALL_LIMIT_S)
+    graph.runner.reset_stop()  # the adapter answers as before

@@ -3,8 +3,6 @@
 launch and launch_pytest are not on the package index; they come with an apt ROS 2, or from their public sources.
 """
 
-import time
-
 import pytest
 
 pytest.importorskip(
@@ -19,6 +17,7 @@ from launch.actions import IncludeLaunchDescription
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch_pytest.actions import ReadyToTest
 from rclpy.executors import SingleThreadedExecutor
+from waiting import wait_until
 
 from vla3d_ros.deployment import load_deployment
 from vla3d_ros.resources import config_dir, share_dir
@@ -53,8 +52,11 @@ def test_launch_brings_every_node_of_the_deployment_to_active(ros_context):
         latest.update({status.name: status.message for status in msg.status})
 
     node.create_subscription(DiagnosticArray, "/diagnostics", on_diagnostics, qos.EVENT)
-    deadline = time.monotonic() + WALL_LIMIT_S
-    while not (expected <= set(latest) and not [text for text in latest.values() if text.startswith("not ")]):
-        assert time.monotonic() < deadline, f"not all of {sorted(expected)} became active: {latest}"
-        executor.spin_once(timeout_sec=0.1)
+    wait_until(
+        lambda: expected <= set(latest) and not [text for text in latest.values() if text.startswith("not ")],
+        f"all of {sorted(expected)} to become active",
+        limit_s=WALL_LIMIT_S,
+        meanwhile=lambda: executor.spin_once(timeout_sec=0.1),
+        told=lambda: latest,
+    )
     node.destroy_node()

@@ -105,6 +105,8 @@ def desk(monkeypatch):
     desk = Desk(context)
     yield desk
     desk.executor.shutdown()
+    desk.server.destroy_node()
+    desk.node.destroy_node()
     rclpy.shutdown(context=context)
 
 

@@ -1,7 +1,5 @@
 """What safety hears of a graph, with a node of our own on the other side."""
 
-import time
-
 import pytest
 
 pytest.importorskip("rclpy", reason="no ROS 2 in this Python: run 'make setup' or source ROS 2")
@@ -10,6 +8,7 @@ import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from std_msgs.msg import Bool, Empty, String
+from waiting import wait_until
 
 from vla3d_ros.ros import qos
 from vla3d_ros.ros.safety_link import STOP_TOPIC, SafetyLink
@@ -40,7 +39,7 @@ class Heard:
 @pytest.fixture
 def graph():
     context = rclpy.Context()
-    rclpy.init(context=context, domain_id=91)
+    rclpy.init(context=context)
     ours, theirs = (rclpy.create_node(name, namespace="/cell", context=context) for name in ("adapter", "ctrl"))
     theirs.declare_parameter("joints", Parameter("joints", Parameter.Type.STRING_ARRAY, ["a", "b"]).value)
     executor = SingleThreadedExecutor(context=context)
@@ -51,14 +50,13 @@ def graph():
     link = SafetyLink(ours, lambda: heard, [TOPIC], lambda: 7, {"left": "ctrl"})
     yield heard, link, theirs, executor, command
     executor.shutdown()
+    ours.destroy_node()
+    theirs.destroy_node()
     rclpy.shutdown(context=context)
 
 
 def spin_until(executor, is_so, what):
-    deadline = time.monotonic() + 20.0
-    while not is_so():
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        executor.spin_once(timeout_sec=0.05)
+    wait_until(is_so, what, limit_s=20.0, meanwhile=lambda: executor.spin_once(timeout_sec=0.05))
 
 
 def test_the_watch_hears_of_publishers_drivers_controllers_and_the_operator(graph):
@@ -73,6 +71,23 @@ def test_the_watch_hears_of_publishers_drivers_controllers_and_the_operator(grap
     spin_until(executor, lambda: heard.urdf == "<robot/>", "the robot description")
     spin_until(executor, lambda: 7 in heard.heartbeats, "a heartbeat")
     spin_until(executor, lambda: heard.joints == ("left", "ctrl", ["a", "b"]), "the controller's joints")
+
+
+def test_a_controller_whose_answer_was_lost_is_asked_again(graph):
+    heard, link, _, executor, _ = graph
+    client = link._unanswered["left"]
+    ask, lost = client.get_parameters, []
+
+    def get_parameters(names, callback):
+        return ask(names, callback) if lost else lost.append(names)
+
+    client.get_parameters = get_parameters
+    spin_until(executor, client.services_are_ready, "the controller")
+    link.look()
+    assert lost == [["joints"]]
+    link.look()
+    spin_until(executor, lambda: heard.joints == ("left", "ctrl", ["a", "b"]), "the controller's joints")
+    assert not link._unanswered
 
 
 def test_a_late_joiner_sees_the_stop_state(graph):

@@ -6,6 +6,7 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
+from waiting import wait_until
 
 from vla3d_ros.errors import TransportError
 from vla3d_ros.resources import config_dir
@@ -169,8 +170,13 @@ def test_running_nodes_are_seen_and_the_observer_is_not(ros_context):
 
     node = rclpy.create_node("camera", namespace="/seen")
     try:
-        names = running_nodes(discovery_s=1.0)
-        assert "/seen/camera" in names
+        names: set[str] = set()
+
+        def is_seen() -> bool:
+            names.update(running_nodes(discovery_s=1.0))
+            return "/seen/camera" in names
+
+        wait_until(is_seen, "the camera to be discovered", limit_s=10.0)
         assert not [name for name in names if "observer" in name]
     finally:
         node.destroy_node()
@@ -180,7 +186,14 @@ def test_running_nodes_are_seen_and_the_observer_is_not(ros_context):
 def test_shipped_profile_carries_three_cameras_between_processes():
     from vla3d_ros.ros.bench_transport import measure
 
-    seen = measure(cameras=3, rate_hz=10.0, duration_s=2.0, use_builtin=False)
-    assert seen.profile == str(Path(SHIPPED[PROFILE_VARIABLE]))
-    assert seen.sent == 60
-    assert seen.received > 40, "Fast DDS's default loses two thirds; a busy machine a few"
+    most = 0
+    for _ in range(
+        3
+    ):  # a busy machine loses a few, and now and then many; the profile's fault would be there each time
+        seen = measure(cameras=3, rate_hz=10.0, duration_s=2.0, use_builtin=False)
+        assert seen.profile == str(Path(SHIPPED[PROFILE_VARIABLE]))
+        assert seen.sent == 60
+        most = max(most, seen.received)
+        if most > 40:
+            break
+    assert most > 40, "Fast DDS's default loses two thirds"

@@ -16,6 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Empty, SetBool
+from waiting import WaitedInVainError
 
 from vla3d_ros.adapter.embodiment import load_embodiment
 from vla3d_ros.adapter.interface_specs import (
@@ -29,6 +30,7 @@ from vla3d_ros.camera.rig import load_rig
 from vla3d_ros.errors import ConfigError
 from vla3d_ros.ros import arm_interfaces, qos
 from vla3d_ros.ros.arm_interfaces import ArmLink
+from vla3d_ros.ros.persistent_client import PersistentClient, ask_again
 from vla3d_ros.ros.twin_arms import TwinArm, TwinFeedback
 from vla3d_ros.twin.scene import load_scene
 from vla3d_ros.twin.world import TwinWorld
@@ -88,7 +90,7 @@ class Bench:
             if is_so():
                 return
             self.run(0.01)
-        raise AssertionError(f"never came: {what}")
+        raise WaitedInVainError(f"never came: {what}")
 
     def move(self, arm, offset_rad: float):
         """Send every arm joint by an offset, through the link; returns where it should end."""
@@ -105,11 +107,11 @@ class Bench:
         return np.array([by_name[name] for name in arm.joint_names])
 
     def call(self, kind, name: str, request):
-        client = self.node.create_client(kind, name)
-        assert client.wait_for_service(timeout_sec=5.0)
-        future = client.call_async(request)
-        self.until(future.done, f"answer of {name}")
-        return future.result()
+        client = PersistentClient(self.node, kind, name)
+        self.until(lambda: client.is_ready, f"the service {name}")
+        question = client.ask(request, on_silence=ask_again)
+        self.until(lambda: question.is_over, f"answer of {name}")
+        return question.result()
 
     def hand_is_served(self) -> bool:
         return bool(self.node.count_publishers("/robotiq_gripper_controller/gripper_cmd/_action/status"))
@@ -228,7 +230,7 @@ def spin_until_silent(node, link) -> None:
         rclpy.spin_once(node, timeout_sec=0.01)
         if link.is_silent:
             return
-    raise AssertionError("the stream never fell silent")
+    raise WaitedInVainError("the stream never fell silent")
 
 
 @pytest.mark.skipif(importlib.util.find_spec("moveit_msgs") is not None, reason="this ROS has moveit_msgs")

@@ -101,12 +101,15 @@ def test_slow_renderer_slows_the_world_and_loses_no_tick(launch, renderer_class)
 @pytest.mark.parametrize("factor", [0.5, 1.0])
 def test_world_is_never_faster_than_asked_and_reports_its_speed(launch, factor: float) -> None:
     runtime = launch(real_time_factor=factor)
-    wall0_s, sim0_ns = time.monotonic(), runtime.call(lambda world: world.time_ns)
-    time.sleep(0.8)
-    passed_s = (runtime.call(lambda world: world.time_ns) - sim0_ns) * 1e-9
-    measured = passed_s / (time.monotonic() - wall0_s)
-    assert measured < 1.05 * factor
-    assert runtime.real_time_factor == pytest.approx(measured, rel=0.3)
+    for _ in range(5):  # while the machine's own speed changes, what is reported lags behind
+        wall0_s, sim0_ns = time.monotonic(), runtime.call(lambda world: world.time_ns)
+        time.sleep(0.8)
+        passed_s = (runtime.call(lambda world: world.time_ns) - sim0_ns) * 1e-9
+        measured, reported = passed_s / (time.monotonic() - wall0_s), runtime.real_time_factor
+        assert measured < 1.05 * factor
+        if reported == pytest.approx(measured, rel=0.3):
+            break
+    assert reported == pytest.approx(measured, rel=0.3)
 
 
 def test_clock_and_joint_states_come_at_their_rate_in_simulated_time(launch) -> None:
