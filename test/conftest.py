@@ -11,6 +11,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -64,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
             import_mujoco()  # before some other package imports it without a renderer
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skip, with a reason, what this machine cannot run."""
     missing = {
         "ros": None if _has_ros() else "rclpy is not installed: run 'make setup' or source ROS 2",
@@ -75,7 +76,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker, reason in missing.items():
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
-        if item.get_closest_marker("ros") and _has_second_chances():
+        if item.get_closest_marker("ros") and config.pluginmanager.hasplugin("rerunfailures"):
             item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=[WaitedInVainError.__name__]))
 
 
@@ -127,8 +128,22 @@ def no_process_outlives_the_run() -> Iterator[None]:
     assert not left, f"tests left processes behind: {left}"
 
 
-def _has_second_chances() -> bool:
-    return importlib.util.find_spec("pytest_rerunfailures") is not None
+@pytest.fixture(scope="module", autouse=True)
+def no_graph_outlives_its_module() -> Iterator[None]:
+    """End what a failed test left running, and say so: the tests that follow must not meet its graph."""
+    yield
+    deadline = time.monotonic() + GRACE_S
+    while (left := _own_programs()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for line in left:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(line.partition(":")[0]), signal.SIGKILL)
+    assert not left, f"a test left programs running; they were killed: {left}"
+
+
+def _own_programs() -> list[str]:
+    """Return those of `_descendants` that are ours: verbs of the command line, and nodes."""
+    return [line for line in _descendants() if "vla3d_ros.cli" in line or "vla3d_ros.ros.process" in line]
 
 
 def _has_ros() -> bool:

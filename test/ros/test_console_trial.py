@@ -19,7 +19,7 @@ from waiting import wait_until
 
 pytestmark = [pytest.mark.ros, pytest.mark.slow]
 
-WALL_LIMIT_S = 240.0
+WALL_LIMIT_S, END_LIMIT_S = 240.0, 60.0
 PROTOCOL = """
 title: One trial for a person to judge
 description: a cube that nobody has put there
@@ -79,23 +79,40 @@ class Session:
         return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     def console_pid(self) -> int:
-        mark = str(self.out / "logs" / "console").encode()
+        (pid,) = self._pids(self.out / "logs" / "console")
+        return pid
+
+    def end(self) -> None:
+        """Interrupt it; if that does not help, leave nothing behind for the tests that follow, and fail."""
+        if self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(timeout=END_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            for pid in [self.process.pid, *self._pids(self.out)]:
+                os.kill(pid, signal.SIGKILL)
+            self.process.wait()
+            raise
+
+    @staticmethod
+    def _pids(folder: Path) -> list[int]:
+        """Return the processes that were started with a file in a folder."""
+        found = []
         for process in Path("/proc").glob("[0-9]*"):
             try:
-                if mark in (process / "cmdline").read_bytes():
-                    return int(process.name)
+                if f"{folder}/".encode() in (process / "cmdline").read_bytes():
+                    found.append(int(process.name))
             except OSError:
                 continue
-        raise AssertionError("no console runs")
+        return found
 
 
 @pytest.fixture
 def session(tmp_path) -> Iterator[Session]:
     session = Session(tmp_path)
     yield session
-    if session.process.poll() is None:
-        session.process.send_signal(signal.SIGINT)
-        session.process.wait(timeout=WALL_LIMIT_S)
+    session.end()
 
 
 def test_a_trial_is_set_up_run_and_judged_at_the_page_though_the_console_is_killed_meanwhile(session, chromium):

@@ -152,6 +152,18 @@ def test_the_arm_does_what_the_hand_does_after_the_clutch_closed():
     np.testing.assert_allclose(world.poses["arm"].rotation, turn.as_matrix() @ TOOL_DOWN.rotation, atol=1e-3)
 
 
+def test_what_the_hand_did_between_closing_and_the_next_chunk_is_done_too():
+    """A busy machine may take long from one chunk to the next; the hand does not wait for it."""
+    maker = ChunkMaker(settings_of("poses"), ["arm"])
+    arms = PerfectArms(maker, {"arm": TOOL_DOWN}, maker._dt_ns)
+    start, there = Transform.identity(), Transform.from_rpy((0.0, 0.04, 0.0), (0.0, 0.0, 0.0))
+    arms.run(0.2, {"arm": pose_hand(start, clutch=False)})
+    maker.look({"arm": pose_hand(start)})  # closed here
+    arms.run(1.0, {"arm": pose_hand(there)})
+    moved = arms.poses["arm"].translation - TOOL_DOWN.translation
+    np.testing.assert_allclose(moved, there.translation, atol=1e-3)
+
+
 def test_a_hand_in_the_tools_axes_moves_the_tool_as_it_moves_itself():
     world = driven("poses", frames=("tool",) * 6)
     start = Transform.from_rpy((0.5, 0.0, 0.4), (0.3, 0.4, 0.5))

@@ -33,6 +33,7 @@ class ArmHand:
         self._is_tool = np.array([frame == "tool" for frame in settings.frames])
         self._R_base_device = T_base_device.rotation
         self._hand: HandState | None = None
+        self._T_device_closed: Transform | None = None
         self._anchor: tuple[Transform, Transform, float] | None = None
 
     def hold(self) -> None:
@@ -47,7 +48,8 @@ class ArmHand:
 
     def look(self, hand: HandState) -> None:
         """Take a look at the hand that has this arm."""
-        self.clutch.update(hand.clutch)
+        if self.clutch.update(hand.clutch):
+            self._T_device_closed = hand.T_device_hand  # it moves on until the next chunk is due
         self._hand = hand
         if not self.clutch.is_closed:
             self._anchor = None
@@ -76,7 +78,9 @@ class ArmHand:
             return rest
         if self._anchor is None or self._anchor[2] != scale:
             T_base_start = Transform(self._reference.at(stamp_ns, T_base_ee).T_base_ee)
-            self._anchor = (T_base_start, hand.T_device_hand, scale)
+            is_first = self._anchor is None
+            T_device_start = self._T_device_closed if is_first and self._T_device_closed else hand.T_device_hand
+            self._anchor = (T_base_start, T_device_start, scale)
         return wish_pose(self._target(hand.T_device_hand, self._anchor), limits)
 
     def _target(self, T_device_hand: Transform, anchor: tuple[Transform, Transform, float]) -> Transform:
