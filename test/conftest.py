@@ -1,8 +1,9 @@
 """One quiet corner of ROS for the whole run: a domain nobody uses, this machine only, the shipped transport.
 
 A second chance, and who gets one: tests marked `ros` start processes that have to find one another and to keep time
-beside everything else the machine does. If such a test waited in vain (`waiting.WaitedInVainError`), it is run once
-more, and the summary says so under "needed a second run": a test that is there often has a cause that must be found.
+beside everything else the machine does. If such a test waited in vain (`waiting.WaitedInVainError`), or its graph did
+not come up (`BringUpError`), it is run once more, and the summary says so under "needed a second run": a test that is
+there often has a cause that must be found.
 Nothing else is run again. A wrong number, a missing file, a broken law fails at once, whatever the load; and a test
 that may be late but not wrong has to say so by waiting, not by measuring.
 """
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from vla3d_ros.errors import DependencyError
+from vla3d_ros.errors import BringUpError, DependencyError
 from vla3d_ros.ros.domain import claimed_domain
 from vla3d_ros.ros.environment import prepare_environment
 from vla3d_ros.twin.engine import import_mujoco
@@ -77,7 +78,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if reason and item.get_closest_marker(marker):
                 item.add_marker(pytest.mark.skip(reason=reason))
         if item.get_closest_marker("ros") and config.pluginmanager.hasplugin("rerunfailures"):
-            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=[WaitedInVainError.__name__]))
+            item.add_marker(pytest.mark.flaky(reruns=1, only_rerun=[WaitedInVainError.__name__, BringUpError.__name__]))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
