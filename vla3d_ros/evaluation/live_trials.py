@@ -142,12 +142,14 @@ def run_live_trial(
         session.instruct(instruction)
         status = _wait_for_outcome(session, instruction, start_ns, timeout_s, on_status)
         wall_s = time.monotonic() - start_wall_s
-    finally:
-        session.instruct("")
-        _let_pass(session, _SETTLE_S)  # so are chunks
-        session.disarm()
-        measured = session.measured()
-        session.stop_recording()
+    except BaseException as error:  # Ctrl-C, too: whatever ending the trial says must not take its place
+        _, problems = _wind_up(session)
+        if isinstance(error, TrialError) and problems:
+            raise TrialError(f"{error}; and at the end: {'; '.join(problems)}") from error
+        raise
+    measured, problems = _wind_up(session)
+    if problems:
+        raise TrialError("; ".join(problems))
     outcome, reason = _judge(status, timeout_s)
     return LiveTrial(
         trial=trial,
@@ -187,6 +189,19 @@ def go_home(session: LiveSession) -> None:
             return
         if status.now_ns - start_ns > _HOMING_TIMEOUT_S * 1e9:
             raise TrialError(f"the arm did not come to rest at home within {_HOMING_TIMEOUT_S:g} s of ROS time")
+
+
+def _wind_up(session: LiveSession) -> tuple[LiveMeasurements, list[str]]:
+    """Disarm and close the bag, both whatever happens; return what was measured, and what went wrong."""
+    session.instruct("")
+    _let_pass(session, _SETTLE_S)  # chunks are still on their way
+    problems = []
+    for end in (session.disarm, session.stop_recording):
+        try:
+            end()
+        except TrialError as error:
+            problems.append(str(error))
+    return session.measured(), problems
 
 
 def _let_pass(session: LiveSession, seconds: float) -> None:
